@@ -1,0 +1,182 @@
+"""The one way in: proposals and a record go in, verdicts come out. Pure; same input, same verdicts.
+
+Privacy and document status stop the check. Everything else is evaluated in full, so that people see all findings at
+once; then one cross-line pass settles conflicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from guardrails import claim_edits, code_validity, documentation, evidence, modifiers, time_units, visit_status
+from guardrails.codebook import Codebook, normalize
+from guardrails.documented_time import documented_time
+from guardrails.policies import Policy
+from guardrails.reading import Reading, read
+from guardrails.rules import Effect
+from guardrails.verdict import (
+    Finding,
+    Outcome,
+    Proposal,
+    ServiceLine,
+    SuppliedFact,
+    Verdict,
+    Verdicts,
+    found,
+    outcome_of,
+)
+from guardrails.visit import Context, Visit
+
+
+def read_notes(visit: Visit, codebook: Codebook) -> dict[str, Reading]:
+    """A reading of each note that may be used as evidence, by note id. Hand it to `check` to read a visit once."""
+    return {note.id: read(note, codebook) for note in visit.notes.evidence}
+
+
+def check(
+    visit: Visit,
+    context: Context,
+    proposals: Sequence[Proposal],
+    facts: Sequence[SuppliedFact],
+    codebook: Codebook,
+    policy: Policy,
+    *,
+    readings: dict[str, Reading] | None = None,
+) -> Verdicts:
+    """Prove each proposal against the record and the rules.
+
+    Args:
+        visit: what happened, with its notes.
+        context: today's date and what was, or was not, looked up beyond the visit.
+        proposals: lines somebody asks for; nothing in them is believed.
+        facts: what a coder supplied outside the note; only rules that say "cured by coder" look at them.
+        codebook: the code tables.
+        policy: the payer's policy on the date of service.
+        readings: the notes' readings, where the caller already has them.
+
+    Returns:
+        A verdict per proposal in the order given. No line exceeds its proposal or the record.
+    """
+    stops = visit_status.privacy(visit, context) or visit_status.status(visit, context)
+    if stops or visit.date_of_service is None:
+        outcome = outcome_of(stops)
+        return Verdicts(
+            verdicts=tuple(Verdict(proposal=p, outcome=outcome, findings=stops) for p in proposals), findings=stops
+        )
+    readings = read_notes(visit, codebook) if readings is None else readings
+    about_visit = visit_status.attended(visit, tuple(readings.values()))
+    stopping = tuple(f for f in about_visit if f.effect is not Effect.WARN)
+    examined = [
+        _examine(position, proposal, visit, stopping, facts, codebook, policy, readings)
+        for position, proposal in enumerate(proposals)
+    ]
+    candidates = [c for c, _ in examined if c is not None]
+    across = claim_edits.across_lines(candidates, visit, context)
+    verdicts = []
+    for position, (_, verdict) in enumerate(examined):
+        findings = (*verdict.findings, *across.get(position, ()))
+        outcome = outcome_of(findings)
+        fix = verdict.fix if outcome is Outcome.HELD and position not in across else None
+        line = verdict.line if outcome is not Outcome.REJECTED else None
+        verdicts.append(replace(verdict, findings=findings, outcome=outcome, fix=fix, line=line))
+    return Verdicts(
+        verdicts=_numbered(verdicts, visit), findings=about_visit, notices=_notices(verdicts, visit, codebook, policy)
+    )
+
+
+def _examine(
+    position: int,
+    proposal: Proposal,
+    visit: Visit,
+    about_visit: tuple[Finding, ...],
+    facts: Sequence[SuppliedFact],
+    codebook: Codebook,
+    policy: Policy,
+    readings: dict[str, Reading],
+) -> tuple[claim_edits.Candidate | None, Verdict]:
+    """One proposal on its own, every family of rules in turn."""
+    on = visit.date_of_service
+    assert on is not None  # visit_status.status stops visits without a date
+    resolved = code_validity.resolve(proposal, on, codebook)
+    findings: list[Finding] = [*about_visit, *resolved.findings]
+    code = resolved.code
+    if code is None:
+        return None, Verdict(proposal=proposal, outcome=outcome_of(findings), findings=tuple(findings))
+
+    proof = evidence.prove(proposal, visit)
+    read_here = [readings[note.id] for note in proof.notes if note.id in readings]
+    findings += code_validity.payer_takes(code, policy)
+    findings += code_validity.eligible(code, proof.clinician, visit, policy)
+    findings += proof.findings
+    findings += code_validity.documented_service(code, read_here)
+    findings += code_validity.client_present(code, codebook, read_here)
+    if code.service in codebook.requirements:
+        findings += documentation.elements(code, proof, read_here, codebook, policy)
+    else:
+        findings.append(found(code_validity.NO_RULES, code=code.code))
+    time = documented_time(visit, read_here, proof.spans, code, policy)
+    findings += time.findings
+    findings += documentation.signed_after(proof.notes, time.minutes)
+    allowed = time_units.allow(code, proposal.units, time.minutes, policy, codebook, on)
+    findings += allowed.findings
+    marks, about_marks = modifiers.check(code, proposal.modifiers, proof.clinician, read_here, codebook, policy, on)
+    findings += about_marks
+    findings += documentation.place(visit, codebook)
+    pointers, about_pointers = documentation.diagnoses(code, proposal.diagnoses, visit)
+    findings += about_pointers
+
+    line = None
+    if allowed.units > 0 and proof.clinician is not None:
+        line = ServiceLine(
+            id="",
+            code=code.code,
+            system=code.system,
+            units=allowed.units,
+            modifiers=marks,
+            diagnoses=pointers,
+            date_of_service=on,
+            place_of_service=visit.place_of_service,
+            rendering_id=proof.clinician.id,
+            minutes=time.minutes,
+            arithmetic=allowed.arithmetic,
+            quotes=proof.spans,
+        )
+    verdict = Verdict(
+        proposal=proposal, outcome=outcome_of(findings), findings=tuple(findings), line=line, fix=allowed.fix
+    )
+    return claim_edits.Candidate(position, code, line, tuple(findings)), verdict
+
+
+def _numbered(verdicts: Sequence[Verdict], visit: Visit) -> tuple[Verdict, ...]:
+    """Line ids of our own: the visit, the code, and a number among lines of that code in a fixed order."""
+    order = sorted(
+        (i for i, v in enumerate(verdicts) if v.line),
+        key=lambda i: (verdicts[i].line.code, verdicts[i].line.modifiers, verdicts[i].line.quotes, i),  # type: ignore[union-attr]
+    )
+    numbers: dict[str, int] = {}
+    ids: dict[int, str] = {}
+    for i in order:
+        line = verdicts[i].line
+        assert line is not None
+        numbers[line.code] = numbers.get(line.code, 0) + 1
+        ids[i] = f"{visit.id}.{line.code}.{numbers[line.code]}"
+    return tuple(
+        replace(v, line=replace(v.line, id=ids[i])) if v.line is not None else v for i, v in enumerate(verdicts)
+    )
+
+
+def _notices(verdicts: Sequence[Verdict], visit: Visit, codebook: Codebook, policy: Policy) -> tuple[str, ...]:
+    """Facts about the installation: one word for the site, never a finding per line (law 5)."""
+    on = visit.date_of_service
+    assert on is not None
+    notices = []
+    used = {codebook.table_for(normalize(v.proposal.code)) for v in verdicts if v.line is not None}
+    notices += [
+        f"Table {t.name} ends on {t.covers_through.isoformat()}, before the date of service: load a newer one."
+        for t in sorted((t for t in used if t is not None), key=lambda t: t.name)
+        if on > t.covers_through
+    ]
+    if not policy.covers(on):
+        notices.append(f"Policy {policy.id} is not dated for this date of service.")
+    return tuple(notices)

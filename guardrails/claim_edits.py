@@ -1,0 +1,205 @@
+"""What lines do to each other: duplicates, the same minutes twice, two rungs of one ladder, add-ons without a primary.
+
+One pass in a fixed order over all lines, whatever order they came in. Where it cannot say which line is right, none
+stands: taking the dearer one would be choosing upward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+
+from guardrails.codebook import Code, UnitRule
+from guardrails.rules import CuredBy, Effect, Rule, rule
+from guardrails.verdict import Finding, Outcome, ServiceLine, found, outcome_of
+from guardrails.visit import Context, Known, Visit
+
+SAME_MINUTES = rule(
+    "EDIT-010",
+    Effect.HOLD,
+    "The same minutes would support {other} as well; a minute supports one service.",
+    authority="domain 0.3 (6), OV-02, OV-06; NCCI Medicaid manual ch. I",
+    cured_by=CuredBy.NOTE,
+)
+MINUTES_NOT_APART = rule(
+    "EDIT-011",
+    Effect.HOLD,
+    "The note does not show that this service and {other} took place at different times.",
+    authority="domain 0.3 (6), OV-02",
+    cured_by=CuredBy.NOTE,
+)
+DUPLICATE = rule(
+    "EDIT-020",
+    Effect.BLOCK,
+    "The same service is proposed twice for this visit.",
+    authority="domain SD-10",
+    cured_by=CuredBy.NOBODY,
+)
+SAME_LADDER = rule(
+    "EDIT-030",
+    Effect.HOLD,
+    "{other} is proposed for the same session; one code covers it.",
+    authority="domain OV-08, 6.1; NCCI Medicaid manual ch. XI",
+    cured_by=CuredBy.CODER,
+)
+NO_PRIMARY = rule(
+    "EDIT-040",
+    Effect.BLOCK,
+    "{code} is an add-on and none of its primary codes is billed with it.",
+    authority="domain 0.3 (7), 6.3",
+    cured_by=CuredBy.NOBODY,
+)
+PRIMARY_NOT_SEEN = rule(
+    "EDIT-041",
+    Effect.HOLD,
+    "{code} is an add-on; its primary is not on this visit, and other claims were not looked up.",
+    authority="domain 0.3 (7), 6.3",
+    cured_by=CuredBy.CODER,
+)
+PRIMARY_FAILS = rule(
+    "EDIT-042",
+    Effect.HOLD,
+    "{code} is an add-on and its primary does not stand.",
+    authority="domain 6.3",
+    cured_by=CuredBy.NOTE,
+)
+ALREADY_CLAIMED = rule(
+    "EDIT-050",
+    Effect.BLOCK,
+    "The same service of this date is already on another claim of this client.",
+    authority="domain X-E37",
+    cured_by=CuredBy.NOBODY,
+)
+
+# Lines without minutes of their own do not take part in overlaps (OV-02).
+_NO_MINUTES = frozenset({UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A line and its findings, before it is known how it gets on with the others."""
+
+    position: int
+    code: Code
+    line: ServiceLine | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def alive(self) -> bool:
+        """Not rejected on its own account."""
+        return outcome_of(self.findings) is not Outcome.REJECTED
+
+
+def across_lines(candidates: Sequence[Candidate], visit: Visit, context: Context) -> dict[int, tuple[Finding, ...]]:
+    """Findings by the position of the proposal they fall on. Does not depend on the order of the proposals."""
+    found_on: dict[int, list[Finding]] = {}
+
+    def add(candidate: Candidate, finding: Finding) -> None:
+        found_on.setdefault(candidate.position, []).append(finding)
+
+    alive = sorted((c for c in candidates if c.alive), key=_order)
+    for first, second in combinations(alive, 2):
+        if _identical(first, second):
+            add(second, found(DUPLICATE))
+            continue
+        if first.code.code != second.code.code and first.code.ladder and first.code.ladder == second.code.ladder:
+            add(first, found(SAME_LADDER, other=second.code.code))
+            add(second, found(SAME_LADDER, other=first.code.code))
+            continue
+        clash = _clash(first, second)
+        if clash is not None:
+            add(first, found(clash, other=second.code.code))
+            add(second, found(clash, other=first.code.code))
+    for candidate in alive:
+        for finding in _add_on(candidate, alive, found_on, context):
+            add(candidate, finding)
+        if _already_claimed(candidate, visit, context):
+            add(candidate, found(ALREADY_CLAIMED))
+    return {position: tuple(findings) for position, findings in found_on.items()}
+
+
+def _order(candidate: Candidate) -> tuple[object, ...]:
+    """A fixed order that does not know in which order proposals came: what the line is, then how it was evidenced."""
+    line = candidate.line
+    return (
+        candidate.code.code,
+        line.modifiers if line else (),
+        line.units if line else 0,
+        line.quotes if line else (),
+        len(candidate.findings),
+        tuple(f.rule_id for f in candidate.findings),
+        candidate.position,
+    )
+
+
+def _identical(a: Candidate, b: Candidate) -> bool:
+    if a.code.code != b.code.code:
+        return False
+    if a.line is None or b.line is None:
+        return True
+    return not ({"76", "77", "59", "XE", "XP", "XS", "XU"} & {*a.line.modifiers, *b.line.modifiers})
+
+
+def _clash(a: Candidate, b: Candidate) -> Rule | None:
+    """The rule that two lines break by resting on the same minutes, or on minutes not shown to be apart."""
+    if _related(a.code, b.code) or a.code.unit_rule in _NO_MINUTES or b.code.unit_rule in _NO_MINUTES:
+        return None
+    if a.line is None or b.line is None or a.line.rendering_id != b.line.rendering_id:
+        return None
+    mine, theirs = a.line.minutes, b.line.minutes
+    if mine is None or theirs is None:
+        return None
+    if mine.intervals and theirs.intervals and "period" not in (mine.source, theirs.source):
+        return SAME_MINUTES if _overlapping(mine.intervals, theirs.intervals) else None
+    return MINUTES_NOT_APART
+
+
+def _related(a: Code, b: Code) -> bool:
+    """An add-on shares its primary's visit (OV-02)."""
+    return (
+        b.code in a.add_on_to
+        or a.code in b.add_on_to
+        or ("E/M" in a.add_on_to and b.service == "evaluation_and_management")
+        or ("E/M" in b.add_on_to and a.service == "evaluation_and_management")
+    )
+
+
+def _overlapping(a: Sequence[tuple[datetime, datetime]], b: Sequence[tuple[datetime, datetime]]) -> bool:
+    return any(s1.timestamp() < e2.timestamp() and s2.timestamp() < e1.timestamp() for s1, e1 in a for s2, e2 in b)
+
+
+def _add_on(
+    candidate: Candidate, alive: Sequence[Candidate], found_on: dict[int, list[Finding]], context: Context
+) -> list[Finding]:
+    if not candidate.code.add_on_to:
+        return []
+    primaries = [other for other in alive if other is not candidate and _is_primary(other.code, candidate.code)]
+    if any(outcome_of([*p.findings, *found_on.get(p.position, ())]) is Outcome.READY for p in primaries):
+        return []
+    if primaries:
+        return [found(PRIMARY_FAILS, code=candidate.code.code)]
+    scope = context.client_lines
+    if not isinstance(scope, Known):
+        return [found(PRIMARY_NOT_SEEN, code=candidate.code.code)]
+    if any(line.code in candidate.code.add_on_to for line in scope.values):
+        return []
+    return [found(NO_PRIMARY, code=candidate.code.code)]
+
+
+def _is_primary(code: Code, add_on: Code) -> bool:
+    return code.code in add_on.add_on_to or ("E/M" in add_on.add_on_to and code.service == "evaluation_and_management")
+
+
+def _already_claimed(candidate: Candidate, visit: Visit, context: Context) -> bool:
+    scope = context.client_lines
+    if not isinstance(scope, Known) or candidate.line is None:
+        return False
+    return any(
+        line.code == candidate.code.code
+        and line.date_of_service == visit.date_of_service
+        and line.clinician_id == candidate.line.rendering_id
+        and line.visit_id != visit.id
+        for line in scope.values
+    )

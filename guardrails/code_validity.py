@@ -1,0 +1,283 @@
+"""Whether the code may stand on this visit at all: form, validity on the date, payer, clinician, the service documented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from guardrails.codebook import Code, Codebook, is_well_formed, normalize
+from guardrails.policies import Policy
+from guardrails.reading import Reading
+from guardrails.rules import CuredBy, Effect, rule
+from guardrails.verdict import Finding, Proposal, Quote, found
+from guardrails.visit import Clinician, Visit
+
+MALFORMED = rule(
+    "CODE-010",
+    Effect.BLOCK,
+    "This is not a code: it has neither the form of HCPCS Level II nor of CPT.",
+    authority="domain 12, X-E01, X-I05",
+    cured_by=CuredBy.NOBODY,
+)
+UNKNOWN = rule(
+    "CODE-020",
+    Effect.BLOCK,
+    "{code} is not in the loaded tables, which cover this date of service.",
+    authority="domain 2.1, X-E03",
+    cured_by=CuredBy.NOBODY,
+)
+UNKNOWN_PAST_WINDOW = rule(
+    "CODE-021",
+    Effect.HOLD,
+    "{code} is not in the loaded tables, and they end before this date of service.",
+    authority="domain 2.1; design: Tables",
+    cured_by=CuredBy.CODER,
+)
+NO_TABLE = rule(
+    "CODE-022",
+    Effect.HOLD,
+    "{code} is unknown here: no table of its code system is loaded.",
+    authority="NOTICE; design: Tables",
+    cured_by=CuredBy.CODER,
+)
+NOT_IN_FORCE = rule(
+    "CODE-030",
+    Effect.BLOCK,
+    "{code} is not in force on the date of service.",
+    authority="domain 0.3 (1), X-E04 to X-E07",
+    cured_by=CuredBy.NOBODY,
+)
+WRONG_SYSTEM = rule(
+    "CODE-040",
+    Effect.BLOCK,
+    "{code} is proposed under the code system of another code set.",
+    authority="domain 0.3 (2), X-E09",
+    cured_by=CuredBy.NOBODY,
+)
+NOT_PAYABLE = rule(
+    "CODE-050",
+    Effect.BLOCK,
+    "The payer does not take {code}.",
+    authority="domain 0.3 (3); CMS HCPCS coverage indicator; the payer's policy",
+    cured_by=CuredBy.NOBODY,
+)
+PHYSICIAN = rule(
+    "CODE-060",
+    Effect.BLOCK,
+    "{code} is for non-physicians; the note is a physician's.",
+    authority="CMS HCPCS text; domain 0.3 (9), X-E11",
+    cured_by=CuredBy.NOBODY,
+)
+LEVEL = rule(
+    "CODE-061",
+    Effect.HOLD,
+    "The clinician's provider level is not among those usual for {code}; the payer's rule must say.",
+    authority="domain 2.1, 6.5",
+    cured_by=CuredBy.CODER,
+)
+LEVEL_BLOCKED = rule(
+    "CODE-062",
+    Effect.BLOCK,
+    "{code} is not for a clinician of this provider level.",
+    authority="domain 6.5; the payer's policy",
+    cured_by=CuredBy.NOBODY,
+)
+LEVEL_UNKNOWN = rule(
+    "CODE-063",
+    Effect.HOLD,
+    "The clinician's credential is not known.",
+    authority="domain 4.2 C07",
+    cured_by=CuredBy.CODER,
+    lacks="C07",
+)
+NO_CLINICIAN = rule(
+    "CODE-064",
+    Effect.HOLD,
+    "The record does not say who gave the service.",
+    authority="domain 4.2 C06",
+    cured_by=CuredBy.CODER,
+    lacks="C06",
+)
+OTHER_SIGNER = rule(
+    "CODE-065",
+    Effect.WARN,
+    "The note's author is not the visit's performer in the EHR; the line follows the note.",
+    authority="domain 4.8; design: Who",
+    cured_by=CuredBy.CODER,
+)
+OTHER_SERVICE = rule(
+    "CODE-070",
+    Effect.BLOCK,
+    "The note documents another service than {code}.",
+    authority="domain 1 (ERR03, ERR06, ERR09, ERR10, ERR12), 4.4 P16",
+    cured_by=CuredBy.NOBODY,
+)
+SERVICE_NOT_NAMED = rule(
+    "CODE-071",
+    Effect.HOLD,
+    "The note does not name the service that {code} stands for.",
+    authority="domain 4.2 C05",
+    cured_by=CuredBy.NOTE,
+    lacks="C05",
+)
+CLIENT_ABSENT = rule(
+    "CODE-072",
+    Effect.BLOCK,
+    "The note says that the client was absent; {code} needs the client.",
+    authority="domain 4.2 C24, TM-01, X-D09",
+    cured_by=CuredBy.NOBODY,
+)
+NO_RULES = rule(
+    "CODE-080",
+    Effect.HOLD,
+    "What {code} must document is not in the loaded tables: not checked.",
+    authority="design: law 4",
+    cured_by=CuredBy.CODER,
+)
+
+# A service line may be documented under another name of the same work.
+_SAME_WORK = {
+    "assessment": {"assessment", "diagnostic_evaluation"},
+    "diagnostic_evaluation": {"diagnostic_evaluation", "assessment"},
+    "diagnostic_evaluation_medical": {"diagnostic_evaluation", "assessment"},
+    "counseling": {"counseling", "psychotherapy"},
+    "psychotherapy": {"psychotherapy", "counseling"},
+    "psychotherapy_add_on": {"psychotherapy", "medication_management"},
+    "crisis_psychotherapy": {"crisis"},
+    "family_psychotherapy_client_absent": {"family_psychotherapy"},
+    "multiple_family_group": {"family_psychotherapy", "group_psychotherapy"},
+}
+# Names that a note of one service also uses in passing, so that they do not make it another service.
+_ALSO_NAMED = {
+    "family_psychotherapy": {"counseling", "psychotherapy"},
+    "group_psychotherapy": {"counseling", "psychotherapy", "psychoeducation"},
+    "skills_training": {"psychoeducation", "counseling"},
+    "psychosocial_rehabilitation": {"skills_training", "psychoeducation"},
+    "psychological_testing": {"diagnostic_evaluation", "assessment"},
+}
+_BELOW = {"PP", "PEER"}
+_NEVER = {  # domain 6.5, "blocked" column, where the level is named without a condition
+    "psychotherapy": {"BA", "PP", "PEER"},
+    "family_psychotherapy": {"BA", "PP", "PEER"},
+    "group_psychotherapy": {"BA", "PP", "PEER"},
+    "crisis_psychotherapy": {"BA", "PP", "PEER"},
+    "psychotherapy_add_on": {"LP", "AL", "BA", "PP", "PEER"},
+    "diagnostic_evaluation": {"BA", "PP"},
+    "diagnostic_evaluation_medical": {"LP", "AL", "BA", "PP", "PEER"},
+    "assessment": {"PP", "PEER"},
+    "plan_development": {"PP", "PEER"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A proposal's code as the tables know it on the date of service, or why not."""
+
+    code: Code | None
+    findings: tuple[Finding, ...]
+
+
+def resolve(proposal: Proposal, on: date, codebook: Codebook) -> Resolved:
+    """Find the code on the date of service (domain 0.3, invariants 1 and 2)."""
+    text = normalize(proposal.code)
+    if not is_well_formed(text):
+        return Resolved(None, (found(MALFORMED),))
+    meanings = codebook.meanings(text)
+    if not meanings:
+        table = codebook.table_for(text)
+        if table is None:
+            return Resolved(None, (found(NO_TABLE, code=text),))
+        inside = table.covers_from <= on <= table.covers_through
+        return Resolved(None, (found(UNKNOWN if inside else UNKNOWN_PAST_WINDOW, code=text),))
+    code = codebook.find(text, on)
+    if code is None:
+        return Resolved(None, (found(NOT_IN_FORCE, code=text),))
+    if proposal.system is not None and _system(proposal.system) != _system(code.system):
+        return Resolved(code, (found(WRONG_SYSTEM, code=text),))
+    return Resolved(code, ())
+
+
+def _system(uri: str) -> str:
+    return uri.strip().rstrip("/").removeprefix("https://").removeprefix("http://").casefold()
+
+
+def payer_takes(code: Code, policy: Policy) -> tuple[Finding, ...]:
+    """Whether the payer's policy, or Medicare's coverage indicator, refuses the code."""
+    refused = not policy.of(code.code).covered or (policy.kind == "medicare" and not code.medicare)
+    return (found(NOT_PAYABLE, code=code.code),) if refused else ()
+
+
+def eligible(code: Code, clinician: Clinician | None, visit: Visit, policy: Policy) -> tuple[Finding, ...]:
+    """Whether the rendering clinician may bill the code (domain 0.3 invariant 9, 6.5)."""
+    if clinician is None:
+        return (found(NO_CLINICIAN),)
+    findings: list[Finding] = []
+    if visit.rendering is not None and visit.rendering.id != clinician.id:
+        findings.append(found(OTHER_SIGNER))
+    if clinician.level is None:
+        return (*findings, found(LEVEL_UNKNOWN))
+    if code.who == "non-physician" and clinician.physician:
+        return (*findings, found(PHYSICIAN, code=code.code))
+    stated = policy.of(code.code).levels
+    allowed = stated if stated is not None else code.levels
+    if not allowed or clinician.level in allowed:
+        return tuple(findings)
+    if stated is not None or clinician.level in _NEVER.get(code.service or "", set()):
+        return (*findings, found(LEVEL_BLOCKED, code=code.code))
+    higher_on_open_code = (
+        code.who is None and allowed & {"BA", "PP"} and clinician.level not in _BELOW | {"LPN", "PEER"}
+    )
+    if higher_on_open_code:  # the usual renderer is not a ceiling (domain 2.1)
+        return tuple(findings)
+    return (*findings, found(LEVEL, code=code.code))
+
+
+def documented_service(code: Code, readings: Sequence[Reading]) -> tuple[Finding, ...]:
+    """Whether the notes document the service that the code stands for, by what they call it.
+
+    A name in the title or service line decides; failing that, a name anywhere. A note that names only other services
+    documents another service, whatever was proposed.
+    """
+    if code.service is None:
+        return ()
+    own = _SAME_WORK.get(code.service, {code.service})
+    declared: dict[str, Quote] = {}
+    mentioned: dict[str, Quote] = {}
+    for reading in readings:
+        for service, span in reading.declared_services.items():
+            declared.setdefault(service, reading.at(span))
+        for service, span in reading.mentioned_services.items():
+            mentioned.setdefault(service, reading.at(span))
+    if declared:
+        return _against(code, own, declared)
+    if own & mentioned.keys():
+        return _against(code, own, mentioned) if _mere_mention(code, own, mentioned, readings) else ()
+    if mentioned:
+        return (found(OTHER_SERVICE, where=list(mentioned.values())[:1], code=code.code),)
+    return (found(SERVICE_NOT_NAMED, code=code.code),)
+
+
+def _against(code: Code, own: set[str], named: dict[str, Quote]) -> tuple[Finding, ...]:
+    """Another service, unless its own name stands and no named service claims that name as a passing mention."""
+    others = named.keys() - own
+    claimed = any(own & _ALSO_NAMED.get(other, set()) for other in others)
+    if own & named.keys() and not claimed:
+        return ()
+    where = [quote for service, quote in named.items() if service not in own]
+    return (found(OTHER_SERVICE, where=where[:1], code=code.code),)
+
+
+def _mere_mention(code: Code, own: set[str], mentioned: dict[str, Quote], readings: Sequence[Reading]) -> bool:
+    """A therapy note that speaks of the treatment plan is no plan development (domain 4.4 P16)."""
+    if code.service != "plan_development" or not mentioned.keys() - own:
+        return False
+    return not any({"P02", "P03", "P04"} & reading.elements.keys() for reading in readings)
+
+
+def client_present(code: Code, codebook: Codebook, readings: Sequence[Reading]) -> tuple[Finding, ...]:
+    """A note that says the client was absent, for a code that needs the client."""
+    if "C24" not in codebook.requirements.get(code.service or "", {}):
+        return ()
+    where = [r.at(r.client_absent) for r in readings if r.client_absent]
+    return (found(CLIENT_ABSENT, where=where, code=code.code),) if where else ()

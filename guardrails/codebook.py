@@ -1,0 +1,353 @@
+"""What each code means on a date, from dated tables that a site can replace by path.
+
+`load()` reads the packaged tables once; every other function is a look-up. The CPT folder is optional: AMA licenses
+CPT, so a distribution may leave `data/cpt/` out, and its codes are then unknown (see NOTICE).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from guardrails.rules import CuredBy, Effect, Rule, registered
+
+HCPCS_SYSTEM = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
+CPT_SYSTEM = "http://www.ama-assn.org/go/cpt"
+
+# domain 12; ASCII only, after strip and upper
+_HCPCS_FORM = re.compile(r"[A-V][0-9]{4}", re.ASCII)
+_CPT_FORM = re.compile(r"[0-9]{4}[0-9AFTMU]", re.ASCII)
+
+
+class CodebookError(ValueError):
+    """A table cannot be used: the message names the file, the line and what to do."""
+
+
+class UnitRule(StrEnum):
+    """How minutes become units (domain 3.2). `PAYER15` leaves the choice to the payer."""
+
+    EVENT = "EVENT"
+    SESSION = "SESSION"
+    EACH = "EACH"
+    PAYER15 = "PAYER15"
+    FLOOR = "FLOOR"
+    CEIL = "CEIL"
+    MIDPOINT15 = "MIDPOINT15"
+    PER_DIEM = "PER_DIEM"
+    PER_MONTH = "PER_MONTH"
+    UNDECIDED = "UNDECIDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """One code over one period of validity, in our own words.
+
+    `from_minute`, `to_minute` and `step_minutes` parametrise `unit_rule`; `ladder` and `rung` order codes of one
+    service by documented time; `who` is `non-physician` or `named-profession` where the code names the person.
+    """
+
+    code: str
+    system: str
+    label: str
+    unit_rule: UnitRule
+    from_minute: int | None
+    to_minute: int | None
+    step_minutes: int | None
+    ladder: str | None
+    rung: int | None
+    service: str | None
+    levels: frozenset[str]
+    who: str | None
+    add_on_to: frozenset[str]
+    in_force_from: date | None
+    in_force_through: date | None
+    medicare: bool
+    source: str
+
+    def in_force(self, on: date) -> bool:
+        """Whether the code may be billed for a service on that date (domain 0.3, invariant 1)."""
+        return (self.in_force_from is None or self.in_force_from <= on) and (
+            self.in_force_through is None or on <= self.in_force_through
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A dated code table: inside its window an unknown code is rejected, past it held."""
+
+    name: str
+    system: str
+    covers_from: date
+    covers_through: date
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modifier:
+    """One two-character modifier: its meaning in our words and the set of which a line carries at most one."""
+
+    code: str
+    label: str
+    conflict_set: str | None
+    on_conflict: Effect | None
+    in_force_from: date | None
+    in_force_through: date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOfService:
+    """One CMS place-of-service code."""
+
+    code: str
+    label: str
+    facility_rate: bool
+    telehealth: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A credential as signatures write it, and the provider level it stands for by default."""
+
+    name: str
+    level: str
+    education_modifier: str | None
+    physician: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Element:
+    """A documentation element (domain 4) and the signals by which our own detector finds it."""
+
+    id: str
+    rule: Rule
+    headings: tuple[re.Pattern[str], ...]
+    words: tuple[re.Pattern[str], ...]
+
+
+@dataclass(frozen=True)
+class Codebook:
+    """The loaded tables. Build it with `load()`."""
+
+    codes: Mapping[str, tuple[Code, ...]] = field(repr=False)
+    tables: Mapping[str, Table]
+    modifiers: Mapping[str, Modifier] = field(repr=False)
+    places: Mapping[str, PlaceOfService] = field(repr=False)
+    credentials: tuple[Credential, ...] = field(repr=False)
+    elements: Mapping[str, Element] = field(repr=False)
+    requirements: Mapping[str, Mapping[str, Effect]] = field(repr=False)
+    services: Mapping[str, re.Pattern[str]] = field(repr=False)
+    version: str
+
+    @property
+    def has_cpt(self) -> bool:
+        """Whether the optional CPT table is loaded."""
+        return "cpt" in self.tables
+
+    def find(self, code: str, on: date) -> Code | None:
+        """The meaning of `code` on a date of service, or None where it is unknown or not in force."""
+        return next((entry for entry in self.codes.get(code, ()) if entry.in_force(on)), None)
+
+    def meanings(self, code: str) -> tuple[Code, ...]:
+        """Every meaning the code has had, oldest first; empty where it is unknown."""
+        return self.codes.get(code, ())
+
+    def table_for(self, code: str) -> Table | None:
+        """The table that would hold a code of this form, or None where no table of that system is loaded."""
+        return self.tables.get("hcpcs" if _HCPCS_FORM.fullmatch(code) else "cpt")
+
+    def ladder(self, code: Code, on: date) -> tuple[Code, ...]:
+        """The codes of one service ordered from least to most documented time, as of a date."""
+        if code.ladder is None:
+            return (code,)
+        rungs = [
+            entry
+            for entries in self.codes.values()
+            for entry in entries
+            if entry.ladder == code.ladder and entry.in_force(on)
+        ]
+        return tuple(sorted(rungs, key=lambda entry: entry.rung or 0))
+
+    def credential(self, text: str) -> Credential | None:
+        """The strongest known credential in a text such as "BA, QMHS" or "PhD, Licensed Psychologist"."""
+        words = {_fold(part) for part in re.split(r"[,;/]|\s-\s", text)} | {_fold(text)}
+        held = [each for each in self.credentials if _fold(each.name) in words]
+        return max(held, key=lambda each: _LEVEL_ORDER.get(each.level, 0), default=None)
+
+    def rules(self) -> Mapping[str, Rule]:
+        """Every rule there is: those declared in Python and one per documentation element."""
+        return dict(sorted((dict(registered()) | {e.rule.id: e.rule for e in self.elements.values()}).items()))
+
+
+_LEVEL_ORDER = {"PP": 1, "PEER": 2, "BA": 3, "LPN": 3, "RN": 4, "SUD": 4, "AL": 5, "LP": 6, "QHP": 7, "MD": 8}
+
+
+def normalize(code: str) -> str:
+    """A code as tables write it: without blanks at its ends, upper case (domain X-E02)."""
+    return code.strip().upper()
+
+
+def is_well_formed(code: str) -> bool:
+    """Whether a normalized code has the form of HCPCS Level II or CPT (domain 12). Non-ASCII look-alikes have not."""
+    return bool(_HCPCS_FORM.fullmatch(code) or _CPT_FORM.fullmatch(code))
+
+
+def _fold(text: str) -> str:
+    return re.sub(r"[.\s]+", " ", text).strip().casefold()
+
+
+def _rows(source: Traversable) -> Iterator[tuple[int, dict[str, str]]]:
+    with source.open("r", encoding="utf-8") as lines:
+        yield from enumerate(csv.DictReader(lines), start=2)
+
+
+def _date(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _int(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def _codes(source: Traversable, system: str) -> Iterator[Code]:
+    for number, row in _rows(source):
+        try:
+            yield Code(
+                code=row["code"],
+                system=system,
+                label=row["label"],
+                unit_rule=UnitRule(row["unit_rule"]),
+                from_minute=_int(row["from_minute"]),
+                to_minute=_int(row["to_minute"]),
+                step_minutes=_int(row["step_minutes"]),
+                ladder=row["ladder"] or None,
+                rung=_int(row["rung"]),
+                service=row["service"] or None,
+                levels=frozenset(row["levels"].split()),
+                who=row["who"] or None,
+                add_on_to=frozenset(row["add_on_to"].split()),
+                in_force_from=_date(row["in_force_from"]),
+                in_force_through=_date(row["in_force_through"]),
+                medicare=row["medicare"] == "yes",
+                source=row["source"],
+            )
+        except (KeyError, ValueError, AttributeError) as problem:
+            raise CodebookError(
+                f"{source.name}, line {number}: {problem}. Correct the line or restore the file."
+            ) from problem
+
+
+def _elements(data: Traversable) -> dict[str, Element]:
+    headings: dict[str, list[re.Pattern[str]]] = {}
+    words: dict[str, list[re.Pattern[str]]] = {}
+    for number, row in _rows(data / "signals.csv"):
+        try:
+            pattern = re.compile(row["pattern"], re.IGNORECASE)
+        except re.error as problem:
+            raise CodebookError(f"signals.csv, line {number}: not a pattern: {problem}.") from problem
+        (headings if row["kind"] == "heading" else words).setdefault(row["element"], []).append(pattern)
+    return {
+        row["id"]: Element(
+            id=row["id"],
+            rule=Rule(
+                f"DOC-{row['id']}",
+                Effect.HOLD,
+                f"The note does not show {row['shows']}.",
+                row["authority"],
+                CuredBy.NOTE,
+                row["id"],
+            ),
+            headings=tuple(headings.get(row["id"], ())),
+            words=tuple(words.get(row["id"], ())),
+        )
+        for _, row in _rows(data / "elements.csv")
+    }
+
+
+def _requirements(data: Traversable, elements: Mapping[str, Element]) -> dict[str, dict[str, Effect]]:
+    required: dict[str, dict[str, Effect]] = {}
+    for number, row in _rows(data / "requirements.csv"):
+        for element in row["elements"].split():
+            if element not in elements:
+                raise CodebookError(f"requirements.csv, line {number}: element {element} is not in elements.csv.")
+            required.setdefault(row["service"], {})[element] = Effect(row["effect"])
+    return required
+
+
+@lru_cache(maxsize=4)
+def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
+    """The packaged tables, or those of `directory`; `with_cpt=False` leaves the optional CPT folder out.
+
+    Raises:
+        CodebookError: a table is missing or has a line that cannot be used.
+    """
+    data: Traversable = directory or files("guardrails") / "data"
+    try:
+        described = tomllib.loads((data / "tables.toml").read_text(encoding="utf-8"))
+        tables: dict[str, Table] = {}
+        codes: dict[str, list[Code]] = {}
+        for name, about in described.items():
+            source = data / about["file"]
+            if name == "cpt" and (not with_cpt or not source.is_file()):
+                continue
+            tables[name] = Table(
+                name=name,
+                system=about["system"],
+                covers_from=about["covers_from"],
+                covers_through=about["covers_through"],
+                source=about["source"],
+            )
+            for code in _codes(source, about["system"]):
+                codes.setdefault(code.code, []).append(code)
+        elements = _elements(data)
+        return Codebook(
+            codes={code: tuple(meanings) for code, meanings in codes.items()},
+            tables=tables,
+            modifiers={m.code: m for m in _modifiers(data / "modifiers.csv")},
+            places={
+                row["pos"]: PlaceOfService(
+                    code=row["pos"],
+                    label=row["label"],
+                    facility_rate=row["rate"] == "facility",
+                    telehealth=row["telehealth"] == "yes",
+                )
+                for _, row in _rows(data / "places_of_service.csv")
+            },
+            credentials=tuple(
+                Credential(
+                    name=row["credential"],
+                    level=row["level"],
+                    education_modifier=row["education_modifier"] or None,
+                    physician=row["physician"] == "yes",
+                )
+                for _, row in _rows(data / "credentials.csv")
+            ),
+            elements=elements,
+            requirements=_requirements(data, elements),
+            services={
+                row["service"]: re.compile(row["pattern"], re.IGNORECASE) for _, row in _rows(data / "services.csv")
+            },
+            version=";".join(f"{t.name}@{t.covers_through.isoformat()}" for t in tables.values()),
+        )
+    except FileNotFoundError as problem:
+        raise CodebookError(f"table {problem.filename} is missing: reinstall, or complete the folder.") from problem
+
+
+def _modifiers(source: Traversable) -> Iterator[Modifier]:
+    for _, row in _rows(source):
+        yield Modifier(
+            code=row["modifier"],
+            label=row["label"],
+            conflict_set=row["conflict_set"] or None,
+            on_conflict=Effect(row["on_conflict"]) if row["on_conflict"] else None,
+            in_force_from=_date(row["in_force_from"]),
+            in_force_through=_date(row["in_force_through"]),
+        )

@@ -1,0 +1,147 @@
+"""Whether the record shows what the service must show (domain 4): by a proven quote, or by our own detector.
+
+Never by the proposer's word: a quote said to show an element counts only if it has the element's own signals in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from guardrails.codebook import Code, Codebook
+from guardrails.evidence import Evidence
+from guardrails.policies import Policy
+from guardrails.reading import Reading
+from guardrails.rules import CuredBy, Effect, rule
+from guardrails.verdict import Finding, Minutes, Quote, found
+from guardrails.visit import Note, Visit
+
+SIGNED_EARLY = rule(
+    "DOC-C08",
+    Effect.HOLD,
+    "The note was signed before the service ended.",
+    authority="domain 4.2 C08, X-D03",
+    cured_by=CuredBy.NOTE,
+    lacks="C08",
+)
+NO_DIAGNOSIS = rule(
+    "DX-010",
+    Effect.HOLD,
+    "The visit has no ICD-10-CM diagnosis to point to.",
+    authority="domain 0.3 (10), DX-01",
+    cured_by=CuredBy.NOTE,
+    lacks="C09",
+)
+DIAGNOSIS_FORM = rule(
+    "DX-020",
+    Effect.HOLD,
+    "A diagnosis of the visit does not have the form of ICD-10-CM.",
+    authority="domain 12, DX-02",
+    cured_by=CuredBy.CODER,
+)
+DIAGNOSIS_NOT_IN_CHART = rule(
+    "DX-030",
+    Effect.BLOCK,
+    "The proposal adds a diagnosis that the visit does not have.",
+    authority="domain DX-09, X-E34",
+    cured_by=CuredBy.NOBODY,
+)
+PHYSICAL_DIAGNOSIS = rule(
+    "DX-040",
+    Effect.BLOCK,
+    "Health-behavior codes need a physical diagnosis first; the visit has only mental ones.",
+    authority="domain DX-08",
+    cured_by=CuredBy.NOBODY,
+)
+NO_PLACE = rule(
+    "PLACE-010",
+    Effect.HOLD,
+    "The place of service is not known.",
+    authority="domain 4.2 C04, 5.4",
+    cured_by=CuredBy.CODER,
+    lacks="C04",
+)
+UNKNOWN_PLACE = rule(
+    "PLACE-020",
+    Effect.BLOCK,
+    "The place of service is not a CMS place-of-service code.",
+    authority="domain 5.4",
+    cured_by=CuredBy.CODER,
+)
+
+MAX_POINTERS = 4  # per line; domain 12
+_ICD10CM = re.compile(r"(?:[A-TV-Z][0-9][0-9AB]|U[0-9]{2})(?:\.[0-9A-Z]{1,4})?", re.ASCII)
+_SIGNATURE = re.compile(
+    r"\b(?:electronically |digitally |e-?)?signed (?:and dated )?(?:electronically )?by\b[ \t:]*\S|\bsignature[ \t]*:[ \t]*(?!_|\[|$)\w|\be-?signature[ \t]*:[ \t]*(?!_|\[|$)\w|/s/[ \t]*\w",
+    re.IGNORECASE,
+)
+
+
+def has_signature(text: str) -> bool:
+    """Whether a note's text carries its author's signature (domain 4.2 C08). A blank line to sign on is none."""
+    return bool(_SIGNATURE.search(text))
+
+
+def elements(
+    code: Code, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook, policy: Policy
+) -> tuple[Finding, ...]:
+    """A finding for each element that the service must document and the record does not show."""
+    required = dict(codebook.requirements.get(code.service or "", {})) | policy.of(code.code).documentation
+    findings = []
+    for element_id, effect in required.items():
+        element = codebook.elements.get(element_id)
+        if element is None or shown(element_id, evidence, readings, codebook):
+            continue
+        findings.append(found(element.rule, effect=effect))
+    return tuple(findings)
+
+
+def shown(element_id: str, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook) -> tuple[Quote, ...]:
+    """Where the record shows an element: our detector's places, else a quote that has the element's signals."""
+    detected = tuple(r.at(span) for r in readings for span in r.elements.get(element_id, ()))
+    if detected:
+        return detected
+    element = codebook.elements[element_id]
+    texts = {note.id: note.text for note in evidence.notes}
+    return tuple(
+        quote
+        for quote, said in evidence.quotes
+        if said == element_id
+        and quote.note_id in texts
+        and any(p.search(texts[quote.note_id][quote.start : quote.end]) for p in element.words)
+    )
+
+
+def signed_after(notes: Sequence[Note], minutes: Minutes | None) -> tuple[Finding, ...]:
+    """A signature stands before the end of what it attests. A signature with a date only is enough on the same day."""
+    if minutes is None or not minutes.intervals or minutes.source == "period":
+        return ()
+    ended: datetime = max(end for _, end in minutes.intervals)
+    early = [n for n in notes if n.signed_at is not None and n.signed_at < ended]
+    return (found(SIGNED_EARLY),) if early and len(early) == len(notes) else ()
+
+
+def diagnoses(code: Code, proposed: Sequence[str], visit: Visit) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """The line's diagnosis pointers, in the visit's rank order, and what is wrong with them."""
+    known = [d.code for d in sorted(visit.diagnoses, key=lambda d: (d.rank is None, d.rank or 0))]
+    valid = [c for c in known if _ICD10CM.fullmatch(c)]
+    findings: list[Finding] = []
+    if len(valid) < len(known):
+        findings.append(found(DIAGNOSIS_FORM))
+    wanted = [d.strip().upper() for d in proposed]
+    if any(d not in known for d in wanted):
+        findings.append(found(DIAGNOSIS_NOT_IN_CHART))
+    pointers = [d for d in valid if not wanted or d in wanted][:MAX_POINTERS]
+    if not pointers:
+        findings.append(found(NO_DIAGNOSIS))
+    elif code.service == "health_behavior" and all(p.startswith("F") for p in pointers):
+        findings.append(found(PHYSICAL_DIAGNOSIS))
+    return tuple(dict.fromkeys(pointers)), tuple(findings)
+
+
+def place(visit: Visit, codebook: Codebook) -> tuple[Finding, ...]:
+    """Whether the place of service is known and a CMS code."""
+    if visit.place_of_service is None:
+        return (found(NO_PLACE),)
+    return () if visit.place_of_service in codebook.places else (found(UNKNOWN_PLACE),)

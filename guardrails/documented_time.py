@@ -1,0 +1,341 @@
+"""From the times a note states to the minutes that count: only what the record says, never the larger of two (TIME-0xx).
+
+Order of trust (domain 0.3, invariant 5): clock times in the signed note, else stated totals, else Encounter.period where
+the policy allows it. Where they disagree nothing is chosen. Clock times are local to the facility; durations are taken
+on instants, so that daylight-saving nights come out right (TM-04).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from guardrails.codebook import Code, UnitRule
+from guardrails.policies import EncounterMinutes, Policy
+from guardrails.reading import Reading
+from guardrails.rules import CuredBy, Effect, Rule, rule
+from guardrails.time_statements import ClockRange, Duration, HalfDay, Role
+from guardrails.verdict import Finding, Minutes, Quote, found
+from guardrails.visit import Visit
+
+NO_TIME = rule(
+    "TIME-010",
+    Effect.HOLD,
+    "The note does not state the time of the service.",
+    authority="domain 4.2 C03; Novitas 00026768 (psychotherapy)",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+NO_STOP = rule(
+    "TIME-011",
+    Effect.HOLD,
+    "The note states a start time without a stop time.",
+    authority="domain 4.2 C03, 4.5 S06",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+NO_CLOCK = rule(
+    "TIME-012",
+    Effect.HOLD,
+    "The note states a length but no start and stop time, which a code counted in quarter hours needs.",
+    authority="domain 4.2 C03 (start AND stop for 15-minute codes), 4.5 S06",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+DISAGREE = rule(
+    "TIME-020",
+    Effect.HOLD,
+    "The times that the note states do not agree with each other.",
+    authority="domain 0.3 (5), X-T01",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+OUTSIDE_PERIOD = rule(
+    "TIME-021",
+    Effect.HOLD,
+    "The note's times lie outside the visit's period in the EHR by more than {tolerance} minutes.",
+    authority="domain 0.3 (5)",
+    cured_by=CuredBy.NOTE,
+)
+PERIOD_OPEN = rule(
+    "TIME-022",
+    Effect.WARN,
+    "The visit's period in the EHR is open or longer than 8 hours; the note's times were used.",
+    authority="domain X-T27",
+    cured_by=CuredBy.NOTE,
+)
+BACKWARDS = rule(
+    "TIME-030",
+    Effect.HOLD,
+    "A stop time stands before its start time.",
+    authority="domain TM-05, X-T03",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+AMBIGUOUS = rule(
+    "TIME-031",
+    Effect.HOLD,
+    "A time is written without morning or afternoon, and nothing else settles which.",
+    authority="domain X-T26",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+NO_ZONE = rule(
+    "TIME-032",
+    Effect.HOLD,
+    "The facility's time zone is not known, so clock times cannot be placed.",
+    authority="domain TM-04; design: Minutes",
+    cured_by=CuredBy.CODER,
+)
+WHICH_TIME = rule(
+    "TIME-033",
+    Effect.HOLD,
+    "The note states several separate times and it is not clear which belong to this service.",
+    authority="domain 0.3 (6), OV-02",
+    cured_by=CuredBy.NOTE,
+)
+
+_LONG_PERIOD = timedelta(hours=8)
+_IMPLAUSIBLE_MINUTES = 8 * 60  # two clock times without am/pm that lie further apart are not read across noon
+
+# Codes for which the record must hold both clock times, not a length alone.
+_CLOCK_RULES = frozenset({UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL, UnitRule.MIDPOINT15})
+# Codes that do not count minutes: disagreement about time is only worth a word.
+UNTIMED_RULES = frozenset({UnitRule.EVENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
+
+Interval = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentedTime:
+    """The minutes that count, or None, and what is wrong with the times."""
+
+    minutes: Minutes | None
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    quote: Quote
+    interval: Interval
+
+
+def documented_time(
+    visit: Visit, readings: Sequence[Reading], cited: Iterable[Quote], code: Code, policy: Policy
+) -> DocumentedTime:
+    """The countable minutes for a line of `code`, from the notes that hold its evidence.
+
+    `cited` are the line's proven quotes: where a note states several separate times, they say which are meant.
+    """
+    problems: list[Finding] = []
+    statements = [(r, s) for r in readings for s in r.times]
+    sessions = [
+        (r, s) for r, s in statements if isinstance(s, ClockRange) and s.role is Role.SESSION and _this_day(s, visit)
+    ]
+    complete = [(r, s) for r, s in sessions if s.end is not None]
+    totals = [(r, s) for r, s in statements if isinstance(s, Duration) and s.role is Role.SESSION]
+
+    placed: list[_Placed] = []
+    for reading, clock in complete:
+        where = reading.at(clock.span)
+        interval, problem = _place(clock, visit, policy)
+        if interval is not None:
+            placed.append(_Placed(where, interval))
+        elif problem is not None:
+            problems.append(found(problem, where=[where]))
+    if not complete and not totals and sessions:
+        problems.append(found(NO_STOP, where=[r.at(s.span) for r, s in sessions]))
+
+    placed, ambiguous = _choose(placed, tuple(cited))
+    if ambiguous:
+        problems.append(found(WHICH_TIME, where=[p.quote for p in ambiguous]))
+
+    minutes: Minutes | None = None
+    if placed:
+        minutes, disagreement = _from_clock(visit, placed, readings, totals)
+        problems.extend(disagreement)
+    elif totals and not problems:
+        minutes, disagreement = _from_totals(readings, totals)
+        problems.extend(disagreement)
+        if minutes is not None and code.unit_rule in _CLOCK_RULES:
+            problems.append(found(NO_CLOCK, where=minutes.where))
+    elif not problems and not sessions:
+        minutes = _from_period(visit, code, policy)
+        if minutes is None:
+            problems.append(found(NO_TIME))
+    if minutes is not None and minutes.source != "period":
+        problems.extend(_against_period(visit, minutes, policy))
+
+    if code.unit_rule in UNTIMED_RULES:
+        problems = [p for p in problems if p.rule_id != NO_TIME.id and p.rule_id != NO_STOP.id]
+        problems = [_softened(p) for p in problems]
+    return DocumentedTime(minutes, tuple(problems))
+
+
+def _softened(finding: Finding) -> Finding:
+    """Time on a code that is not counted in minutes is worth a word, no more (domain 4.2 C03: W for event codes)."""
+    if finding.effect is not Effect.HOLD:
+        return finding
+    return replace(finding, effect=Effect.WARN, lacks=None)
+
+
+def _this_day(clock: ClockRange, visit: Visit) -> bool:
+    return clock.dated is None or visit.date_of_service is None or clock.dated == visit.date_of_service
+
+
+def _place(clock: ClockRange, visit: Visit, policy: Policy) -> tuple[Interval | None, Rule | None]:
+    """The instants of a clock range on the date of service, or what keeps it from being placed."""
+    zone, day = visit.facility_zone, visit.date_of_service
+    if zone is None or day is None:
+        return None, NO_ZONE
+    midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - made aware below, wall time first
+
+    def at(start: int, end: int) -> Interval:
+        begins, ends = midnight + timedelta(minutes=start), midnight + timedelta(minutes=end)
+        return begins.replace(tzinfo=zone), _latest(ends, zone, not_before=begins.replace(tzinfo=zone))
+
+    start, end = clock.start, clock.end or 0
+    candidates = [(start, end)]
+    if clock.half_day is not HalfDay.STATED:
+        candidates = [(s, e) for s in {start % 720, start % 720 + 720} for e in {end % 720, end % 720 + 720}]
+        candidates = sorted((s, e) for s, e in candidates if 0 < e - s <= _IMPLAUSIBLE_MINUTES)
+        if not candidates:
+            return None, BACKWARDS
+        shortest = min(e - s for s, e in candidates)
+        candidates = [(s, e) for s, e in candidates if e - s == shortest]
+        inside = [c for c in candidates if _within(visit, at(*c), policy)]
+        if inside:
+            candidates = inside
+        elif clock.half_day is HalfDay.BARE:
+            return None, AMBIGUOUS
+    start, end = candidates[0]
+    interval = at(start, end)
+    if interval[1].timestamp() <= interval[0].timestamp():
+        return None, BACKWARDS
+    return interval, None
+
+
+def _latest(wall: datetime, zone: ZoneInfo, *, not_before: datetime) -> datetime:
+    """The instant of a wall time; in the repeated hour the later one where the earlier lies before the start (X-T29)."""
+    first = wall.replace(tzinfo=zone)
+    return first if first.timestamp() > not_before.timestamp() else wall.replace(tzinfo=zone, fold=1)
+
+
+def _within(visit: Visit, interval: Interval, policy: Policy) -> bool:
+    if visit.starts is None or visit.ends is None:
+        return False
+    slack = timedelta(minutes=policy.period_tolerance_minutes)
+    return visit.starts - slack <= interval[0] and interval[1] <= visit.ends + slack
+
+
+def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Placed], list[_Placed]]:
+    """Where separate times stand in the note, those that the line's quotes cover; all of them where none or all are."""
+    if len(_union(p.interval for p in placed)) < 2:
+        return placed, []
+    covered = [p for p in placed if any(_overlap(p.quote, q) for q in cited)]
+    if not covered:
+        return [], placed
+    return covered, []
+
+
+def _overlap(a: Quote, b: Quote) -> bool:
+    return a.note_id == b.note_id and a.start < b.end and b.start < a.end
+
+
+def _union(intervals: Iterable[Interval]) -> list[Interval]:
+    merged: list[Interval] = []
+    for start, end in sorted(intervals, key=lambda i: i[0].timestamp()):
+        if merged and start.timestamp() < merged[-1][1].timestamp():
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end, key=lambda d: d.timestamp()))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _length(interval: Interval) -> int:
+    """Whole minutes between two instants, truncated (TM-04)."""
+    return int((interval[1].timestamp() - interval[0].timestamp()) // 60)
+
+
+def _from_clock(
+    visit: Visit, placed: list[_Placed], readings: Sequence[Reading], totals: list[tuple[Reading, Duration]]
+) -> tuple[Minutes | None, list[Finding]]:
+    intervals = _union(p.interval for p in placed)
+    gross = sum(_length(i) for i in intervals)
+    subtracted = min(gross, _interruptions(visit, intervals, readings))
+    agreeing = {gross, gross - subtracted, *(_length(p.interval) for p in placed)}
+    off = [(r, s) for r, s in totals if s.minutes not in agreeing]
+    where = tuple(p.quote for p in placed)
+    if off:
+        return None, [found(DISAGREE, where=[*where, *(r.at(s.span) for r, s in off)])]
+    return Minutes(
+        minutes=gross - subtracted, source="clock", where=where, intervals=tuple(intervals), subtracted=subtracted
+    ), []
+
+
+def _interruptions(visit: Visit, intervals: list[Interval], readings: Sequence[Reading]) -> int:
+    """Documented gaps inside the session (TM-06): clock gaps, else stated lengths that no clock gap restates."""
+    zone, day = visit.facility_zone, visit.date_of_service
+    gaps: list[Interval] = []
+    stated = 0
+    for reading in readings:
+        clocks = [
+            s for s in reading.times if isinstance(s, ClockRange) and s.role is Role.INTERRUPTION and s.end is not None
+        ]
+        for clock in clocks:
+            assert zone is not None  # intervals were placed, so both are known
+            assert day is not None
+            midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
+            for shift in (0, 720):
+                start = midnight + timedelta(minutes=clock.start + shift)
+                end = midnight + timedelta(minutes=(clock.end or 0) + shift)
+                gaps.extend(
+                    (max(start, i[0]), min(end, i[1])) for i in intervals if start < i[1] and i[0] < end and start < end
+                )
+                if clock.half_day is HalfDay.STATED:
+                    break
+        near = [c.span for c in clocks]
+        for each in reading.times:
+            if isinstance(each, Duration) and each.role is Role.INTERRUPTION:
+                restates = any(abs(each.span[0] - e) < 60 or abs(s - each.span[1]) < 60 for s, e in near)
+                stated += 0 if restates else each.minutes
+    return sum(_length(g) for g in _union(gaps)) + stated
+
+
+def _from_totals(
+    readings: Sequence[Reading], totals: list[tuple[Reading, Duration]]
+) -> tuple[Minutes | None, list[Finding]]:
+    where = tuple(r.at(s.span) for r, s in totals)
+    if len({s.minutes for _, s in totals}) > 1:
+        return None, [found(DISAGREE, where=where)]
+    gaps = sum(s.minutes for r in readings for s in r.times if isinstance(s, Duration) and s.role is Role.INTERRUPTION)
+    stated = totals[0][1].minutes
+    return Minutes(minutes=max(0, stated - gaps), source="stated", where=where, subtracted=min(gaps, stated)), []
+
+
+def _from_period(visit: Visit, code: Code, policy: Policy) -> Minutes | None:
+    """Encounter.period in place of the note's times, where the policy allows it; never for counted codes (X-T28)."""
+    allowed = policy.encounter_minutes is EncounterMinutes.ALL or (
+        policy.encounter_minutes is EncounterMinutes.EVENT_CODES and code.unit_rule is UnitRule.EVENT
+    )
+    if not allowed or code.unit_rule in _CLOCK_RULES or (code.service or "").endswith("psychotherapy"):
+        return None
+    if visit.starts is None or visit.ends is None or visit.ends <= visit.starts:
+        return None
+    interval = (visit.starts, visit.ends)
+    return Minutes(minutes=_length(interval), source="period", intervals=(interval,))
+
+
+def _against_period(visit: Visit, minutes: Minutes, policy: Policy) -> list[Finding]:
+    if visit.starts is None:
+        return []
+    if visit.ends is None or visit.ends - visit.starts > _LONG_PERIOD:
+        return [found(PERIOD_OPEN, where=minutes.where)]
+    tolerance = policy.period_tolerance_minutes
+    if minutes.intervals:
+        fits = all(_within(visit, interval, policy) for interval in minutes.intervals)
+    else:
+        fits = minutes.minutes <= _length((visit.starts, visit.ends)) + tolerance
+    return [] if fits else [found(OUTSIDE_PERIOD, where=minutes.where, tolerance=tolerance)]

@@ -1,0 +1,120 @@
+"""Whether the words a proposal rests on stand in the notes, exactly (design: Evidence).
+
+A quote is compared with the note's own text; runs of white space may fold to one, nothing else: no case folding, no
+look-alike characters, no edit distance. Work is linear in note and quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from guardrails.rules import CuredBy, Effect, rule
+from guardrails.verdict import Finding, Proposal, Quote, Quoted, found
+from guardrails.visit import Clinician, Note, Visit
+
+NOT_IN_NOTE = rule(
+    "EVID-010",
+    Effect.BLOCK,
+    "{count} of the proposal's quotes do not stand in any note of this visit.",
+    authority="domain 4.1, X-D22; design: Evidence",
+    cured_by=CuredBy.NOBODY,
+)
+NO_QUOTE = rule(
+    "EVID-020",
+    Effect.HOLD,
+    "The proposal quotes nothing from the note.",
+    authority="domain 4.1; design: law 1",
+    cured_by=CuredBy.CODER,
+)
+NOT_EVIDENCE = rule(
+    "EVID-030",
+    Effect.HOLD,
+    "A quote stands in a note that is unsigned, replaced or may not be used.",
+    authority="domain 4.8; design: Evidence",
+    cured_by=CuredBy.NOTE,
+    lacks="C08",
+)
+TWO_CLINICIANS = rule(
+    "EVID-040",
+    Effect.HOLD,
+    "The proposal's quotes stand in notes of different clinicians; a line has one.",
+    authority="design: Who",
+    cured_by=CuredBy.CODER,
+)
+TOO_MUCH = rule(
+    "EVID-050",
+    Effect.HOLD,
+    "The proposal quotes more than {limit} passages or characters; the quotes were not read.",
+    authority="design: Limits",
+    cured_by=CuredBy.CODER,
+)
+
+MAX_QUOTES = 64
+MAX_QUOTED_CHARACTERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A proposal's proven quotes, the element each was said to show, the notes they stand in and who wrote those."""
+
+    quotes: tuple[tuple[Quote, str | None], ...]
+    notes: tuple[Note, ...]
+    clinician: Clinician | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def spans(self) -> tuple[Quote, ...]:
+        """The proven quotes alone."""
+        return tuple(quote for quote, _ in self.quotes)
+
+
+def prove(proposal: Proposal, visit: Visit) -> Evidence:
+    """Find each quote in the visit's notes. A quote that stands nowhere blocks; one in an unusable note holds."""
+    usable = visit.notes.evidence
+    own = next((n.author for n in usable if n.author), None) or visit.rendering
+    if not proposal.quotes:
+        return Evidence((), usable, own, (found(NO_QUOTE),))
+    if len(proposal.quotes) > MAX_QUOTES or sum(len(q.text) for q in proposal.quotes) > MAX_QUOTED_CHARACTERS:
+        return Evidence((), usable, own, (found(TOO_MUCH, limit=f"{MAX_QUOTES} / {MAX_QUOTED_CHARACTERS}"),))
+    proven: list[tuple[Quote, str | None]] = []
+    missing = unusable = 0
+    for quoted in proposal.quotes:
+        quote = _locate(quoted, usable)
+        if quote is not None:
+            proven.append((quote, quoted.element))
+        elif _locate(quoted, [n for n in visit.notes if not n.is_evidence and not n.is_psychotherapy_note]):
+            unusable += 1
+        else:
+            missing += 1
+    findings: list[Finding] = []
+    if missing:
+        findings.append(found(NOT_IN_NOTE, count=missing))
+    if unusable:
+        findings.append(found(NOT_EVIDENCE))
+    holders = [note for note in usable if any(quote.note_id == note.id for quote, _ in proven)]
+    authors = {note.author.id: note.author for note in holders if note.author}
+    if len(authors) > 1:
+        findings.append(found(TWO_CLINICIANS))
+    clinician = next(iter(authors.values()), None) or visit.rendering
+    notes = tuple(n for n in usable if n.author is None or clinician is None or n.author.id == clinician.id)
+    return Evidence(tuple(proven), notes, clinician, tuple(findings))
+
+
+def _locate(quoted: Quoted, notes: Sequence[Note]) -> Quote | None:
+    """The first place where the words stand. `[start, end)` in code points of the note's own text."""
+    words = quoted.text.split()
+    if not words:
+        return None
+    candidates = [n for n in notes if quoted.note_id in (None, n.id)]
+    for note in candidates:
+        at = note.text.find(quoted.text)
+        if at >= 0:
+            return Quote(note.id, at, at + len(quoted.text), note.text_hash)
+    folded = re.compile(r"\s+".join(map(re.escape, words)))
+    for note in candidates:
+        match = folded.search(note.text)
+        if match:
+            return Quote(note.id, match.start(), match.end(), note.text_hash)
+    return None

@@ -1,0 +1,212 @@
+"""Whether a line's modifiers may stand, and stand together (domain 5). Nothing is ever added: a modifier can release pay."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+
+from guardrails.codebook import Code, Codebook, UnitRule
+from guardrails.policies import Policy
+from guardrails.reading import Reading
+from guardrails.rules import CuredBy, Effect, rule
+from guardrails.verdict import Finding, found
+from guardrails.visit import Clinician
+
+MALFORMED = rule(
+    "MOD-010",
+    Effect.BLOCK,
+    "A modifier is not two capital letters or digits.",
+    authority="domain 5, MC-01",
+    cured_by=CuredBy.NOBODY,
+)
+ENDED = rule(
+    "MOD-011",
+    Effect.BLOCK,
+    "Modifier {modifier} is not in force on the date of service.",
+    authority="domain MC-01",
+    cured_by=CuredBy.NOBODY,
+)
+NOT_LOADED = rule(
+    "MOD-012",
+    Effect.HOLD,
+    "Modifier {modifier} is not in the loaded table; a person must decide.",
+    authority="domain MC-01, X-R11",
+    cured_by=CuredBy.CODER,
+)
+REPEATED = rule(
+    "MOD-020",
+    Effect.HOLD,
+    "Modifier {modifier} stands twice on the line.",
+    authority="domain MC-02",
+    cured_by=CuredBy.CODER,
+)
+MORE_THAN_FOUR = rule(
+    "MOD-030",
+    Effect.BLOCK,
+    "A line carries at most four modifiers.",
+    authority="domain MC-03 (CMS-1500, 837P)",
+    cured_by=CuredBy.NOBODY,
+)
+CONFLICT = rule(
+    "MOD-040",
+    Effect.BLOCK,
+    "Modifiers {modifiers} exclude each other ({kind}).",
+    authority="domain 5.2",
+    cured_by=CuredBy.CODER,
+)
+UNUSUAL_PAIR = rule(
+    "MOD-041",
+    Effect.WARN,
+    "Modifiers {modifiers} are unusual together ({kind}).",
+    authority="domain 5.2",
+    cured_by=CuredBy.CODER,
+)
+EDUCATION = rule(
+    "MOD-050",
+    Effect.HOLD,
+    "Modifier {modifier} does not match the clinician's credential.",
+    authority="domain MC-04",
+    cured_by=CuredBy.CODER,
+)
+GROUP_MISMATCH = rule(
+    "MOD-060",
+    Effect.HOLD,
+    "The line is marked as a group service and the note describes an individual one.",
+    authority="domain MC-05, X-E22",
+    cured_by=CuredBy.CODER,
+)
+GROUP_UNMARKED = rule(
+    "MOD-061",
+    Effect.HOLD,
+    "The note describes a group service and the line is not marked as one.",
+    authority="domain MC-05, GR-04",
+    cured_by=CuredBy.CODER,
+)
+PHYSICIAN = rule(
+    "MOD-070",
+    Effect.BLOCK,
+    "A physician modifier stands on a code for non-physicians.",
+    authority="domain MC-15",
+    cured_by=CuredBy.NOBODY,
+)
+PAYER_DEFINED = rule(
+    "MOD-080",
+    Effect.HOLD,
+    "What {modifier} means is for each state to define; this payer's policy does not say.",
+    authority="domain MC-18, X-E30",
+    cured_by=CuredBy.CODER,
+)
+NOT_EM = rule(
+    "MOD-090",
+    Effect.BLOCK,
+    "Modifier 25 belongs to evaluation-and-management codes only.",
+    authority="domain MC-12; NCCI Medicaid manual ch. I",
+    cured_by=CuredBy.NOBODY,
+)
+PROGRAM_ON_HEALTH_BEHAVIOR = rule(
+    "MOD-100",
+    Effect.BLOCK,
+    "Modifier {modifier} names a mental-health or substance-use programme; it does not mark health-behavior services.",
+    authority="domain 1 ERR16, 5.1",
+    cured_by=CuredBy.NOBODY,
+)
+REQUIRED = rule(
+    "MOD-110",
+    Effect.HOLD,
+    "The payer requires a modifier on {code} that the line does not carry.",
+    authority="the payer's policy; domain ERR17",
+    cured_by=CuredBy.CODER,
+)
+
+_FORM = re.compile(r"[0-9A-Z]{2}", re.ASCII)
+_PROGRAM = {"HE", "HF", "HG", "HH"}
+_STATE = "level_of_care"
+_GROUP_MARKS = {"HQ", "TT", "UN", "UP", "UQ", "UR", "US"}
+
+
+def check(
+    code: Code,
+    proposed: Sequence[str],
+    clinician: Clinician | None,
+    readings: Sequence[Reading],
+    codebook: Codebook,
+    policy: Policy,
+    on: date,
+) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+    """The line's modifiers as normalized, and what is wrong with them."""
+    modifiers = tuple(m.strip().upper() for m in proposed)
+    findings: list[Finding] = []
+    if any(not _FORM.fullmatch(m) for m in modifiers):
+        return modifiers, (found(MALFORMED),)
+    if len(modifiers) > 4:
+        findings.append(found(MORE_THAN_FOUR))
+    findings.extend(found(REPEATED, modifier=m) for m, n in Counter(modifiers).items() if n > 1)
+    for m in dict.fromkeys(modifiers):
+        findings.extend(_one(code, m, clinician, codebook, policy, on))
+    findings.extend(_sets(modifiers, codebook))
+    findings.extend(_group(code, modifiers, readings))
+    missing = [m for m in policy.of(code.code).modifiers_required if m not in modifiers]
+    if missing:
+        findings.append(found(REQUIRED, code=code.code))
+    return modifiers, tuple(findings)
+
+
+def _one(
+    code: Code, modifier: str, clinician: Clinician | None, codebook: Codebook, policy: Policy, on: date
+) -> list[Finding]:
+    known = codebook.modifiers.get(modifier)
+    if known is None:
+        return [] if modifier in policy.payer_modifiers else [found(NOT_LOADED, modifier=modifier)]
+    findings = []
+    if (known.in_force_from and on < known.in_force_from) or (known.in_force_through and on > known.in_force_through):
+        findings.append(found(ENDED, modifier=modifier))
+    if known.conflict_set == _STATE and modifier not in policy.payer_modifiers:
+        findings.append(found(PAYER_DEFINED, modifier=modifier))
+    if modifier in {"AF", "AG", "AM"} and code.who == "non-physician":
+        findings.append(found(PHYSICIAN))
+    if modifier == "25" and code.service != "evaluation_and_management":
+        findings.append(found(NOT_EM))
+    if modifier in _PROGRAM and code.service == "health_behavior":
+        findings.append(found(PROGRAM_ON_HEALTH_BEHAVIOR, modifier=modifier))
+    if (
+        known.conflict_set == "education"
+        and modifier != "HL"
+        and clinician is not None
+        and clinician.level is not None
+        and clinician.education_modifier != modifier
+    ):
+        findings.append(found(EDUCATION, modifier=modifier))
+    return findings
+
+
+def _sets(modifiers: Sequence[str], codebook: Codebook) -> list[Finding]:
+    by_set: dict[str, list[str]] = {}
+    for m in dict.fromkeys(modifiers):
+        known = codebook.modifiers.get(m)
+        if known is not None and known.conflict_set:
+            by_set.setdefault(known.conflict_set, []).append(m)
+    findings = []
+    for kind, members in by_set.items():
+        if len(members) < 2:
+            continue
+        blocks = codebook.modifiers[members[0]].on_conflict is Effect.BLOCK
+        if kind == "education" and "HL" in members and len(members) == 2:
+            blocks = False  # training status beside one degree (domain 5.2)
+        chosen = CONFLICT if blocks else UNUSUAL_PAIR
+        findings.append(found(chosen, modifiers=", ".join(members), kind=kind.replace("_", " ")))
+    return findings
+
+
+def _group(code: Code, modifiers: Sequence[str], readings: Sequence[Reading]) -> list[Finding]:
+    """HQ against the note, for H and T codes counted in time; 90853 and its kind are groups already (GR-04)."""
+    marked = bool(_GROUP_MARKS & set(modifiers))
+    group = [r.at(r.group) for r in readings if r.group]
+    individual = [r.at(r.individual) for r in readings if r.individual]
+    if marked and individual and not group:
+        return [found(GROUP_MISMATCH, where=individual[:1])]
+    counted = code.unit_rule in {UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL} and code.code[0] in "HT"
+    if not marked and counted and group and not individual:
+        return [found(GROUP_UNMARKED, where=group[:1])]
+    return []

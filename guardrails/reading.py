@@ -1,0 +1,206 @@
+"""One pass over a note: its sections, stated times, the documentation elements our own detector finds, the services it
+names. What the rules ask of a note's words they ask of a `Reading`, so that a note is read once however many lines are
+proposed for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+from guardrails.codebook import Codebook
+from guardrails.time_statements import TimeStatement, dates_in, read_times
+from guardrails.verdict import Quote
+from guardrails.visit import Note
+
+_HEADING = re.compile(
+    r"^[ \t]*(?:[#*•-]+[ \t]*|\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'’#-]{0,70}?)[ \t]*(?::(?P<rest>[^\n]*)|$)",
+    re.MULTILINE,
+)
+_PLACEHOLDER = re.compile(
+    r"^[\s.:_*-]*(?:\[[^\]]*\]|\{[^}]*\}|<[^>]*>|\*{2,}|_{2,}|n/?a|tbd|none documented|not assessed|not completed|to be (?:completed|determined)|pending"
+    r"|deferred to next visit|see (?:the )?(?:\w+ ){0,3}(?:packet|chart|attached|form|intake|previous note|prior note)[^.]*|x{3,})?[\s.:_*-]*$",
+    re.IGNORECASE,
+)
+_NO_SERVICE = re.compile(
+    r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they) (?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
+    r"|(?:client|patient|pt|member|he|she|they) (?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
+    re.IGNORECASE,
+)
+_PAST = re.compile(
+    r"\b(?:last|previous|prior|past|history of|earlier|two|three|several|if|any|after|missed .{0,20} in)\b[^.\n]{0,40}$",
+    re.IGNORECASE,
+)
+_ABSENT = re.compile(
+    r"\b(?:client|patient|pt|member) (?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient) present\b|\bin (?:the )?(?:client|patient)'s absence\b",
+    re.IGNORECASE,
+)
+_GROUP = re.compile(
+    r"\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:a|the|this|today's) (?:\w+ ){0,3}group\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
+    re.IGNORECASE,
+)
+_INDIVIDUAL = re.compile(
+    r"\b(?:individual(?:ly)? (?:session|skills|service|psychotherapy|therapy|counseling|format|setting|contact|basis)|one[- ]to[- ]one|one[- ]on[- ]one|1:1|1-on-1|(?:setting|format|type|modality|service|mode|delivery)\s*[:|]\s*individual|individual,? (?:face|in[- ]person))\b",
+    re.IGNORECASE,
+)
+_SERVICE_LABEL = re.compile(
+    r"^(?:type of |name of )?(?:service|procedure|session|note|visit|encounter|contact|intervention|activity|modality|program|billing)s?(?:[ /]+(?:type|code|name|modality|provided|delivered|rendered|description|title))*$|^(?:type|title|document|document type)$",
+    re.IGNORECASE,
+)
+_INSTRUCTION = re.compile(
+    r"\b(?:ignore|disregard|forget) (?:all |any |the )?(?:previous|prior|above|earlier) (?:instructions?|rules?|prompts?)|\bsystem\s*:\s|\b(?:you are|act as) (?:now )?(?:an? )?(?:ai|assistant|coder|model)\b|\"code\"\s*:\s*\"|set verdict|<\|?(?:im_start|system)",
+    re.IGNORECASE,
+)
+
+_DATE_LABEL = re.compile(
+    r"\b(?:date of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|(?:service|session|visit|contact|encounter|group) date|DOS)\s*[:|]\s*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and what stands under it: spans in the note's text."""
+
+    title: str = field(repr=False)
+    body: tuple[int, int]
+
+    def text(self, whole: str) -> str:
+        """The section's words."""
+        return whole[self.body[0] : self.body[1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What was found in one note. Holds spans, not words."""
+
+    note_id: str
+    text_hash: str
+    times: tuple[TimeStatement, ...] = ()
+    elements: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict, repr=False)
+    declared_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    mentioned_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    no_service: tuple[int, int] | None = None
+    client_absent: tuple[int, int] | None = None
+    group: tuple[int, int] | None = None
+    individual: tuple[int, int] | None = None
+    instruction: tuple[int, int] | None = None
+    service_dates: tuple[tuple[date, tuple[int, int]], ...] = ()
+
+    def at(self, span: tuple[int, int]) -> Quote:
+        """A proven quote of this note."""
+        return Quote(self.note_id, span[0], span[1], self.text_hash)
+
+
+def read(note: Note, codebook: Codebook) -> Reading:
+    """Read one note's text. Bounded work: each pattern runs once over the text."""
+    text = note.text
+    sections = _sections(text)
+    blank = _blank_spans(text, sections)
+    declared = _declared_services(text, sections, codebook)
+    return Reading(
+        note_id=note.id,
+        text_hash=note.text_hash,
+        times=read_times(text),
+        elements=_elements(text, sections, blank, codebook),
+        declared_services=declared,
+        mentioned_services=_services_in(text, (0, len(text)), codebook),
+        no_service=_first(_NO_SERVICE, text, unless_before=_PAST),
+        client_absent=_first(_ABSENT, text),
+        group=_first(_GROUP, text),
+        individual=_first(_INDIVIDUAL, text),
+        instruction=_first(_INSTRUCTION, text),
+        service_dates=tuple(_service_dates(text)),
+    )
+
+
+def _service_dates(text: str) -> Iterator[tuple[date, tuple[int, int]]]:
+    for label in _DATE_LABEL.finditer(text):
+        window = text[label.end() : label.end() + 24]
+        for offset, when in dates_in(window):
+            if not window[:offset].strip():
+                yield when, (label.start(), label.end() + offset)
+            break
+
+
+def _first(pattern: re.Pattern[str], text: str, unless_before: re.Pattern[str] | None = None) -> tuple[int, int] | None:
+    for match in pattern.finditer(text):
+        if unless_before is None or not unless_before.search(text[max(0, match.start() - 60) : match.start()]):
+            return match.span()
+    return None
+
+
+def _sections(text: str) -> list[Section]:
+    found = []
+    matches = [m for m in _HEADING.finditer(text) if m["rest"] is not None or _is_title_line(m["title"])]
+    for index, match in enumerate(matches):
+        end = matches[index + 1].start() if index + 1 < len(matches) else len(text)
+        start = match.start("rest") if match["rest"] is not None else match.end()
+        found.append(Section(match["title"].strip(), (start, end)))
+    return found
+
+
+def _is_title_line(title: str) -> bool:
+    """A line without a colon is a heading if it is short and written like one."""
+    words = re.findall(r"[A-Za-z]+", title)
+    return (
+        0 < len(words) <= 8
+        and not title.endswith((".", ","))
+        and (title.isupper() or all(w[0].isupper() or len(w) <= 3 for w in words))
+    )
+
+
+def _blank_spans(text: str, sections: list[Section]) -> list[tuple[int, int]]:
+    """Sections that hold only a template's placeholder: treated as absent (domain X-D21)."""
+    return [s.body for s in sections if _PLACEHOLDER.match(s.text(text).strip())]
+
+
+def _elements(
+    text: str, sections: list[Section], blank: list[tuple[int, int]], codebook: Codebook
+) -> dict[str, tuple[tuple[int, int], ...]]:
+    found: dict[str, tuple[tuple[int, int], ...]] = {}
+    for element in codebook.elements.values():
+        spans: list[tuple[int, int]] = []
+        for section in sections:
+            if section.body not in blank and any(p.fullmatch(section.title) for p in element.headings):
+                body = section.text(text)
+                if len(re.findall(r"\w+", body)) >= 2:
+                    offset = section.body[0] + len(body) - len(body.lstrip())
+                    spans.append((offset, offset + len(body.strip())))
+                    break
+        for pattern in element.words:
+            match = next((m for m in pattern.finditer(text) if not any(s <= m.start() < e for s, e in blank)), None)
+            if match:
+                spans.append(match.span())
+        if spans:
+            found[element.id] = tuple(spans)
+    return found
+
+
+def _declared_services(text: str, sections: list[Section], codebook: Codebook) -> dict[str, tuple[int, int]]:
+    """Services that the note's own title or service line names."""
+    declared: dict[str, tuple[int, int]] = {}
+    title_end = 0
+    for line in list(re.finditer(r"[^\n]*\S[^\n]*", text))[:4]:
+        if len(line.group(0)) <= 120:
+            title_end = line.end()
+    for service, span in _services_in(text, (0, title_end), codebook).items():
+        declared.setdefault(service, span)
+    for section in sections:
+        if _SERVICE_LABEL.match(section.title):
+            line_end = text.find("\n", section.body[0] + len(section.text(text)) - len(section.text(text).lstrip()))
+            span = (section.body[0], min(section.body[1], line_end if line_end >= 0 else section.body[1]))
+            for service, where in _services_in(text, span, codebook).items():
+                declared.setdefault(service, where)
+    return declared
+
+
+def _services_in(text: str, span: tuple[int, int], codebook: Codebook) -> dict[str, tuple[int, int]]:
+    found = {}
+    for service, pattern in codebook.services.items():
+        match = pattern.search(text, span[0], span[1])
+        if match:
+            found[service] = match.span()
+    return found

@@ -1,0 +1,366 @@
+"""Durations and clock times as a note writes them, with their spans. One pass over the text; nothing is decided here.
+
+A statement's role comes from the words beside it: a session's time, an interruption, time that never counts
+(documentation, travel, waiting: domain TM-02), or something else (a planned frequency, homework, another date).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+MINUTES_A_DAY = 24 * 60
+
+
+class Role(StrEnum):
+    """What a stated time is about."""
+
+    SESSION = "session"
+    INTERRUPTION = "interruption"
+    NOT_COUNTABLE = "not countable"
+    OTHER = "other"
+
+
+class HalfDay(StrEnum):
+    """How sure a clock time is of its half of the day."""
+
+    STATED = "stated"  # am/pm, or a 24-hour time
+    OPEN = "open"  # 2:00 - 2:45: either half
+    BARE = "bare"  # 10-11: hardly a time at all
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRange:
+    """A start and a stop, in minutes after local midnight as written; `end` None where no stop is stated.
+
+    `dated` is the date that stands in the same line before it, if any.
+    """
+
+    span: tuple[int, int]
+    start: int
+    end: int | None
+    half_day: HalfDay
+    role: Role
+    dated: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A stated number of minutes."""
+
+    span: tuple[int, int]
+    minutes: int
+    role: Role
+
+
+TimeStatement = ClockRange | Duration
+
+_TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.?\s?m\b\.?|noon\b)?"
+_MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?|hours)\b)?"
+_TO = r"\s*(?:-|–|—|\bto\b|\buntil\b|\btill\b|\bthrough\b|\band\b)\s*"
+_RANGE = re.compile(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_MILITARY_RANGE = re.compile(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITARY.format(n=2)}(?![\d/%-])", re.I)
+_GAP = r"(?:\s*(?:time|clock)?(?:\s*(?:of\s+)?(?:session|service|contact))?\s*(?:\([^)\n]{0,20}\))?\s*(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b|\s)\s*)"
+_START = re.compile(
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?)|time\s+in|clock(?:ed)?\s+in|arrival)\b{_GAP}{{1,2}}"
+    rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
+    re.IGNORECASE,
+)
+_STOP = re.compile(
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion))|time\s+out|clock(?:ed)?\s+out|departure)\b{_GAP}{{1,2}}"
+    rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
+    re.IGNORECASE,
+)
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_ONES = {
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "eleven": 11,
+    "twelve": 12,
+    "thirteen": 13,
+    "fourteen": 14,
+    "fifteen": 15,
+    "sixteen": 16,
+    "seventeen": 17,
+    "eighteen": 18,
+    "nineteen": 19,
+}
+_WORD_NUMBER = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(list(_ONES)[:9])}))?|{'|'.join(_ONES)}|an?(?=\s+hour))"
+_NUMBER = rf"(?:\d{{1,4}}(?:\.\d{{1,2}})?|{_WORD_NUMBER})"
+_HOURS = r"(?:hours?|hrs?\.?|h)\b"
+_MINUTES = r"(?:minutes?|mins?\.?)(?!\w)"
+_DURATION = re.compile(
+    rf"(?<![\w.:/-])(?:(?P<hours>{_NUMBER})[\s-]*{_HOURS}(?:,?\s*(?:and\s+)?(?P<more>{_NUMBER})[\s-]*(?:{_MINUTES}|m\b))?"
+    rf"|(?P<minutes>{_NUMBER})[\s-]*{_MINUTES})",
+    re.IGNORECASE,
+)
+# "Total minutes: 45", "Session length (min): 45"
+_LABELLED_NUMBER = re.compile(
+    r"\b(?:(?:total|session|service|contact|face[- ]to[- ]face|psychotherapy|therapy|direct|billable)\s+(?:time|minutes|mins?|length|duration)"
+    r"|duration|length of (?:session|service|contact|visit))\s*(?:of (?:session|service))?\s*\((?:in )?min(?:ute)?s?\.?\)\s*[:=|]?\s*(?P<n>\d{1,4})\b(?!\s*[:/.]\d)"
+    r"|\b(?:total|session|service|contact|direct|face[- ]to[- ]face|psychotherapy)\s+minutes(?: of (?:session|service))?\s*[:=|]\s*(?P<n2>\d{1,4})\b(?!\s*[:/.]\d)",
+    re.IGNORECASE,
+)
+_DATE = re.compile(
+    r"\b(?:(?P<m>\d{1,2})[/-](?P<d>\d{1,2})[/-](?P<y>\d{4}|\d{2})|(?P<iso>\d{4}-\d{2}-\d{2})|"
+    r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2}),?\s+(?P<ny>\d{4}))\b",
+    re.IGNORECASE,
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+_NEVER_COUNTS = re.compile(
+    r"\b(?:document(?:ing|ation)|charting|paperwork|writing (?:the |this |up )?(?:note|report)|note[- ]writing|travel(?:led|ing)?|driv(?:e|ing)|drove"
+    r"|transport(?:ed|ing|ation)?|wait(?:ed|ing)?|scheduling|supervision|staff meeting|voicemail|no[- ]?show|asleep|lunch|meals?)\b",
+    re.IGNORECASE,
+)
+_INTERRUPTS = re.compile(
+    r"\b(?:break|interrupt\w*|left the (?:room|session|office|building)|stepped (?:out|away|outside)|paused?|restroom|bathroom|smoke[d]?"
+    r"|was out of the room|fire (?:drill|alarm)|took a (?:phone )?call)\b",
+    re.IGNORECASE,
+)
+_ELSEWHERE = re.compile(
+    r"\b(?:weekly|monthly|daily|nightly|bi-?weekly|per (?:week|day|month)|a (?:day|week|night|month)|(?:each|every|most|some) (?:other )?(?:week|day|morning|evening|night|time|month)"
+    r"|will|plans? to|planned|homework|practi[cs]e (?:at home|for|daily)|next|upcoming|schedul(?:ed|e)|recommend\w*|frequency|objectives?|goals?|previous(?:ly)?|prior|last (?:session|visit|week|time|night|month)"
+    r"|late|early|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works?|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
+    r"|/\s?(?:week|wk|day|mo(?:nth)?)\b|\bx\s?/|\d\s?x\b",
+    re.IGNORECASE,
+)
+_LABEL_BEFORE = re.compile(
+    r"(?:(?:total|session|service|contact|visit|encounter|face[- ]to[- ]face|psychotherapy|therapy|treatment|direct|billable|actual|counseling|group)\s+(?:\w+\s+){0,2}?(?:time|length|duration|minutes)"
+    r"|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|]|\bis\b|\bwas\b|\bof\b)\s*$",
+    re.IGNORECASE,
+)
+_VERB_BEFORE = re.compile(
+    r"(?:\b(?:last(?:ed|ing)|spent|total(?:l?ed|ing)?|ran(?: for)?|totalling|(?:met|seen|worked|spoke|provided|conducted|held|participated|attended|engaged)\b[^.\n;]{0,60}?\bfor)\s*(?:a total of |approximately |about |exactly )?)$",
+    re.IGNORECASE,
+)
+_NOUN_AFTER = re.compile(
+    r"^[\s-]*(?:\(?(?:\w+[\s-]+){0,3}?(?:session|visit|contact|interview|psychotherapy|therapy|counseling|face[- ]to[- ]face|in[- ]person|group|meeting|appointment)\b"
+    r"|of (?:\w+[\s-]+){0,3}?(?:psychotherapy|therapy|counseling|face|skills|training|direct|service|contact|treatment|rehabilitation|assessment|session)"
+    r"|(?:were |was )?spent (?:in|on|with)|total\b|with (?:the )?(?:client|patient)|face[- ]to[- ]face|in session|duration|in (?:total|length|duration))",
+    re.IGNORECASE,
+)
+_SESSION_LABEL = re.compile(
+    r"\b(?:time|start|stop|begin|end|session|service|seen|met|in/out|attended|held|conducted|from|between)\b[^.\n]{0,40}$",
+    re.IGNORECASE,
+)
+
+
+_NEARBY = re.compile(r"[,()+]|\s[-–—]\s|\band\b|\bplus\b", re.IGNORECASE)
+_RESTATES = re.compile(
+    r"[\s(=,;:|-]*(?:for |i\.e\.,? |total(?: time)?(?: of)?:? ?|or |duration:? ?)?[\s(]*$", re.IGNORECASE
+)
+
+
+def read_times(text: str) -> tuple[TimeStatement, ...]:
+    """Every duration and clock time of a note, in the order of the text. Linear in its length."""
+    ranges = list(_clock_ranges(text))
+    durations = [
+        d for d in _durations(text) if not any(r.span[0] < d.span[1] and d.span[0] < r.span[1] for r in ranges)
+    ]
+    restated = [_restating(text, duration, ranges) for duration in durations]
+    return tuple(sorted([*ranges, *restated], key=lambda statement: statement.span))
+
+
+def _restating(text: str, duration: Duration, ranges: list[ClockRange]) -> Duration:
+    """A duration right behind a session's clock times, as in "14:00-14:45 (45 minutes)", restates them."""
+    if duration.role is Role.OTHER:
+        for each in ranges:
+            between = text[each.span[1] : duration.span[0]]
+            if each.role is Role.SESSION and 0 <= duration.span[0] - each.span[1] < 30 and _RESTATES.fullmatch(between):
+                return Duration(duration.span, duration.minutes, Role.SESSION)
+    return duration
+
+
+def dates_in(text: str) -> Iterator[tuple[int, date]]:
+    """The calendar dates of a text (US month/day order) with their offsets; impossible dates are left out."""
+    for match in _DATE.finditer(text):
+        try:
+            if match["iso"]:
+                yield match.start(), date.fromisoformat(match["iso"])
+            elif match["name"]:
+                month = _MONTHS.index(match["name"][:3].lower()) + 1
+                yield match.start(), date(int(match["ny"]), month, int(match["nd"]))
+            else:
+                year = int(match["y"])
+                yield match.start(), date(year if year > 99 else 2000 + year, int(match["m"]), int(match["d"]))
+        except ValueError:
+            continue
+
+
+def _clock_ranges(text: str) -> Iterator[ClockRange]:
+    spans: list[tuple[int, int]] = []
+    for pattern in (_RANGE, _MILITARY_RANGE):
+        for match in pattern.finditer(text):
+            if any(s < match.end() and match.start() < e for s, e in spans):
+                continue
+            times = _times_of(
+                match, military=pattern is _MILITARY_RANGE, before=text[max(0, match.start() - 60) : match.start()]
+            )
+            if times is None:
+                continue
+            start, end, half = times
+            spans.append(match.span())
+            yield ClockRange(
+                match.span(), start, end, half, _role_of_clock(text, match.span()), _dated(text, match.start())
+            )
+    yield from _labelled_pairs(text, spans)
+
+
+def _times_of(match: re.Match[str], *, military: bool, before: str) -> tuple[int, int, HalfDay] | None:
+    h1, h2 = int(match["h1"]), int(match["h2"])
+    m1, m2 = match["m1"], match["m2"]
+    ap1, ap2 = (match["ap1"] or "").lower(), (match["ap2"] or "").lower()
+    if military:
+        # "1400-1445" is a time; "1000-1200 calories" is not: a label or an hours sign must stand beside it
+        if not (_SESSION_LABEL.search(before) or re.search(r"h", match.group(0), re.IGNORECASE)):
+            return None
+        return h1 * 60 + int(m1), h2 * 60 + int(m2), HalfDay.STATED
+    if h1 > 23 or h2 > 23:
+        return None
+    if not (m1 or m2 or ap1 or ap2):
+        if not _SESSION_LABEL.search(before) or not (1 <= h1 <= 12 and 1 <= h2 <= 12):
+            return None
+        return h1 * 60, h2 * 60, HalfDay.BARE
+    if ap1 or ap2:
+        end = _to_minutes(h2, m2, ap2 or ap1)
+        start = _to_minutes(h1, m1, ap1 or ap2)
+        if not ap1 and start > end:  # "11:30-12:15 pm" is written with the half of its end
+            start = (start + 12 * 60) % MINUTES_A_DAY
+        return start, end, HalfDay.STATED
+    stated = h1 > 12 or h2 > 12 or h1 == 0 or match["h1"].startswith("0")
+    return h1 * 60 + int(m1 or 0), h2 * 60 + int(m2 or 0), HalfDay.STATED if stated else HalfDay.OPEN
+
+
+def _to_minutes(hour: int, minute: str | None, half: str) -> int:
+    if hour <= 12:
+        hour = hour % 12 + (12 if half.startswith(("p", "n")) else 0)
+    return hour * 60 + int(minute or 0)
+
+
+def _single(match: re.Match[str]) -> tuple[int, HalfDay] | None:
+    if match["mil1"]:
+        return int(match["mil1"][:2]) * 60 + int(match["mil1"][2:]), HalfDay.STATED
+    hour, minute, half = int(match["h1"]), match["m1"], (match["ap1"] or "").lower()
+    if hour > 23 or not (minute or half):
+        return None
+    if half:
+        return _to_minutes(hour, minute, half), HalfDay.STATED
+    stated = hour > 12 or hour == 0 or match["h1"].startswith("0")
+    return hour * 60 + int(minute or 0), HalfDay.STATED if stated else HalfDay.OPEN
+
+
+def _labelled_pairs(text: str, spans: list[tuple[int, int]]) -> Iterator[ClockRange]:
+    """ "Start time: 2:00 PM ... Stop time: 2:45 PM", also where the two stand in different lines."""
+    free = [m for m in _START.finditer(text) if not any(s < m.end() and m.start() < e for s, e in spans)]
+    stops = [m for m in _STOP.finditer(text) if not any(s < m.end() and m.start() < e for s, e in spans)]
+    for index, start in enumerate(free):
+        first = _single(start)
+        if first is None:
+            continue
+        limit = free[index + 1].start() if index + 1 < len(free) else start.end() + 600
+        stop = next(
+            (m for m in stops if start.end() <= m.start() <= min(limit, start.end() + 600) and _single(m)), None
+        )
+        last = _single(stop) if stop else None
+        begins, ends = first[0], last[0] if last else None
+        half = first[1]
+        if last and last[1] is HalfDay.STATED and half is HalfDay.OPEN:
+            half = HalfDay.STATED
+            begins = begins + 720 if begins + 720 <= last[0] and begins < 720 and last[0] - begins > 480 else begins
+        elif last and half is HalfDay.STATED and last[1] is HalfDay.OPEN and ends is not None and ends < begins:
+            ends += 720
+        span = (start.start(), stop.end() if stop and last else start.end())
+        yield ClockRange(
+            span, begins, ends, half, _role_of_clock(text, (start.start(), start.end())), _dated(text, start.start())
+        )
+
+
+def _durations(text: str) -> Iterator[Duration]:
+    spans: list[tuple[int, int]] = []
+    for match in _LABELLED_NUMBER.finditer(text):
+        spans.append(match.span())
+        yield Duration(match.span(), int(match["n"] or match["n2"]), Role.SESSION)
+    for match in _DURATION.finditer(text):
+        if any(s < match.end() and match.start() < e for s, e in spans):
+            continue
+        minutes = _number(match["hours"]) * 60 + _number(match["more"]) + _number(match["minutes"])
+        yield Duration(match.span(), int(minutes), _role_of_duration(text, match.span()))
+
+
+def _number(text: str | None) -> float:
+    if not text:
+        return 0
+    text = text.lower()
+    if text[0].isdigit():
+        return float(text)
+    if text in ("a", "an"):
+        return 1
+    tens, _, ones = re.sub(r"[- ]", " ", text).partition(" ")
+    return _TENS.get(tens, _ONES.get(tens, 0)) + _ONES.get(ones, 0)
+
+
+def _clause(text: str, span: tuple[int, int]) -> tuple[str, str]:
+    """The words before and after a span within its sentence."""
+    start = max(0, span[0] - 160)
+    before = re.split(r"[\n;]|(?<=[a-z)])\.\s+(?=[A-Z])|[!?]\s", text[start : span[0]])[-1]
+    after = re.split(r"[\n;]|(?<!\b[ap])\.(?:\s+(?=[A-Z\"])|$)|[!?](?:\s|$)", text[span[1] : span[1] + 160])[0]
+    return before, after
+
+
+def _in_quotation(text: str, position: int) -> bool:
+    line = text.rfind("\n", 0, position) + 1
+    before = text[line:position]
+    return before.count("“") > before.count("”") or before.count('"') % 2 == 1
+
+
+def _role_of_clock(text: str, span: tuple[int, int]) -> Role:
+    before, after = _clause(text, span)
+    if _in_quotation(text, span[0]):
+        return Role.OTHER
+    if _INTERRUPTS.search(before) or _INTERRUPTS.search(after):
+        return Role.INTERRUPTION
+    if _NEVER_COUNTS.search(before[-40:]) or _NEVER_COUNTS.search(after[:40]):
+        return Role.NOT_COUNTABLE
+    if _ELSEWHERE.search(before):
+        return Role.OTHER
+    return Role.SESSION
+
+
+def _role_of_duration(text: str, span: tuple[int, int]) -> Role:
+    before, after = _clause(text, span)
+    if _in_quotation(text, span[0]):
+        return Role.OTHER
+    labelled = bool(_LABEL_BEFORE.search(before[-90:]))
+    near_before, near_after = _NEARBY.split(before)[-1], _NEARBY.split(after)[0]
+    if _NEVER_COUNTS.search(near_before) or _NEVER_COUNTS.search(near_after):
+        return Role.NOT_COUNTABLE
+    if _INTERRUPTS.search(near_before) or _INTERRUPTS.search(near_after):
+        return Role.INTERRUPTION
+    if labelled and not _ELSEWHERE.search(near_after):
+        return (
+            Role.OTHER
+            if re.search(r"\b(?:planned|scheduled|frequency|target|goal|objective)\b", before, re.I)
+            else Role.SESSION
+        )
+    if _ELSEWHERE.search(before) or _ELSEWHERE.search(near_after):
+        return Role.OTHER
+    if _VERB_BEFORE.search(before) or _NOUN_AFTER.search(after):
+        return Role.SESSION
+    return Role.OTHER
+
+
+def _dated(text: str, position: int) -> date | None:
+    line = text.rfind("\n", 0, position) + 1
+    return max(dates_in(text[line:position]), default=(0, None), key=lambda each: each[0])[1]

@@ -1,0 +1,295 @@
+"""Minutes to units: one function per rule of the field (domain 3.2), and the rules that compare a proposal with them.
+
+All functions take whole minutes and return whole units. None ever rounds toward the proposal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from guardrails.codebook import Code, Codebook, UnitRule
+from guardrails.policies import Policy, QuarterHourRule
+from guardrails.rules import CuredBy, Effect, rule
+from guardrails.verdict import Finding, Fix, Minutes, Quote, found
+
+NOT_A_COUNT = rule(
+    "UNIT-010",
+    Effect.BLOCK,
+    "Units must be a whole number of at least 1.",
+    authority="domain X-T38, X-T39",
+    cured_by=CuredBy.NOBODY,
+)
+BELOW_LOWEST = rule(
+    "UNIT-020",
+    Effect.BLOCK,
+    "The documented minutes do not reach the first unit of this service.",
+    authority="domain 3.2, 3.3, X-T02, X-T12",
+    cured_by=CuredBy.NOBODY,
+)
+BELOW_LOWEST_PAYER = rule(
+    "UNIT-021",
+    Effect.HOLD,
+    "The documented minutes reach a unit under some payers' rules and not under the lowest; the payer's rule is not known.",
+    authority="domain 3.5",
+    cured_by=CuredBy.CODER,
+)
+TOO_MANY = rule(
+    "UNIT-030",
+    Effect.FIX,
+    "Proposed {proposed} units; the record supports {documented} ({arithmetic}).",
+    authority="domain 3.2-3.5, 0.3 (5)",
+    cured_by=CuredBy.CODER,
+)
+TOO_HIGH = rule(
+    "UNIT-031",
+    Effect.FIX,
+    "The documented minutes are those of {lower}, not of the proposed {code}.",
+    authority="domain 3.3; Novitas 00026768",
+    cured_by=CuredBy.CODER,
+)
+ONE_ONLY = rule(
+    "UNIT-032",
+    Effect.FIX,
+    "{code} is billed once per session; proposed {proposed} units.",
+    authority="domain 3.3, X-T14, X-T22, X-E43; NCCI Medicaid manual ch. XI",
+    cured_by=CuredBy.CODER,
+)
+PHYSICAL = rule(
+    "UNIT-040",
+    Effect.BLOCK,
+    "More units than a day has room for ({cap}).",
+    authority="domain 0.3 (8), X-T07",
+    cured_by=CuredBy.NOBODY,
+)
+PAYER_CAP = rule(
+    "UNIT-041",
+    Effect.BLOCK,
+    "More units than the payer allows for one date of service ({cap}).",
+    authority="domain 3.10; the payer's policy",
+    cured_by=CuredBy.NOBODY,
+)
+LOWER_THAN_RECORD = rule(
+    "UNIT-050",
+    Effect.WARN,
+    "The proposal asks for less than the record states; the line keeps the proposal.",
+    authority="domain X-T16; design: never upward",
+    cured_by=CuredBy.CODER,
+)
+LOWEST_RULE = rule(
+    "UNIT-060",
+    Effect.WARN,
+    "The payer's unit rule is not known: proposed {proposed}, {units} under the lowest rule.",
+    authority="domain 3.5",
+    cured_by=CuredBy.CODER,
+)
+UNDECIDED = rule(
+    "UNIT-070",
+    Effect.HOLD,
+    "How {code} is counted is not in the loaded tables; a person must decide.",
+    authority="domain 2.1, 3.5",
+    cured_by=CuredBy.CODER,
+)
+
+_CAPS = {UnitRule.PAYER15: 96, UnitRule.CEIL: 96, UnitRule.MIDPOINT15: 96, UnitRule.FLOOR: 24, UnitRule.EACH: 48}
+
+
+def event() -> int:
+    """A documented service is one unit, whatever its length (`EVENT`)."""
+    return 1
+
+
+def session(minutes: int, at_least: int) -> int:
+    """One unit from `at_least` minutes on, never more (`CPT_SESSION`, `HARD_MIN`; domain 3.3, PD-08)."""
+    return 1 if minutes >= at_least else 0
+
+
+def whole(minutes: int, size: int = 15) -> int:
+    """Whole blocks only (`FLOOR15`, `FLOOR_N`; Texas, Michigan)."""
+    return minutes // size
+
+
+def midpoint15(minutes: int) -> int:
+    """A quarter hour counts from its eighth minute (`MID15`; Florida, Mississippi, CPT 97151-97158)."""
+    return (minutes + 7) // 15
+
+
+def ceiling(minutes: int, size: int = 15) -> int:
+    """Every block begun counts (`CEIL15`): only for codes whose text says "up to 15 minutes"."""
+    return -(-minutes // size)
+
+
+def each_from(minutes: int, first: int, step: int) -> int:
+    """Units of an add-on: the first from `first` total minutes, one more per `step` (domain 3.3, 3.6)."""
+    return 0 if minutes < first else (minutes - first) // step + 1
+
+
+def tenths_of_hour(minutes: int) -> int:
+    """Tenths of an hour, nearest with 4 minutes reaching the first (`TENTHS_HOUR`; Texas SHARS, dated)."""
+    return (minutes + 2) // 6
+
+
+def pooled(minutes: Mapping[str, int]) -> dict[str, int]:
+    """Units per code under the CMS 8-minute rule: pool the day's minutes, whole units first, remainders by size.
+
+    Source: Medicare Claims Processing Manual ch. 5 §20.2 (domain 3.4). Ties go to the lowest code.
+    """
+    units = {code: own // 15 for code, own in minutes.items()}
+    left = midpoint15(sum(minutes.values())) - sum(units.values())
+    by_remainder = sorted(minutes, key=lambda code: (-(minutes[code] % 15), code))
+    for code in by_remainder[: max(0, left)]:
+        units[code] += 1
+    return units
+
+
+def quarter_hours(minutes: int, by: QuarterHourRule) -> int:
+    """Units of a "per 15 minutes" code as one payer counts them (domain 3.5)."""
+    return {QuarterHourRule.FLOOR15: whole, QuarterHourRule.MID15: midpoint15, QuarterHourRule.CEIL15: ceiling}[by](
+        minutes
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the documented minutes support: units of which code, and the arithmetic as a person would write it."""
+
+    code: Code
+    units: int
+    arithmetic: str
+    highest: int  # under the most generous rule; differs from `units` only where the payer's rule is not known
+
+
+def count(code: Code, minutes: Minutes | None, policy: Policy, codebook: Codebook, on: date) -> Counted | None:
+    """What the record supports for a code or, on a ladder, for the rung that the minutes reach.
+
+    None where nothing can be said: the minutes are not known, or how the code is counted is not in the tables.
+    """
+    match code.unit_rule:
+        case UnitRule.EVENT | UnitRule.PER_DIEM | UnitRule.PER_MONTH:
+            return Counted(
+                code, 1, "one per date of service" if code.unit_rule is not UnitRule.PER_MONTH else "one per month", 1
+            )
+        case UnitRule.UNDECIDED:
+            return None
+    if minutes is None:
+        return None
+    m = minutes.minutes
+    stated = f"{m} documented minutes"
+    match code.unit_rule:
+        case UnitRule.SESSION:
+            rung = _rung(code, m, codebook, on)
+            reached = f"{stated}, {_range(rung)}" if rung else f"{stated}, below the first unit"
+            return Counted(rung or code, 1 if rung else 0, reached, 1 if rung else 0)
+        case UnitRule.EACH:
+            units = each_from(m, code.from_minute or 0, code.step_minutes or 1)
+            return Counted(
+                code, units, f"{stated}, one from {code.from_minute} and per {code.step_minutes} more", units
+            )
+        case UnitRule.CEIL:
+            units = ceiling(m, code.step_minutes or 15)
+            return Counted(code, units, f"{stated}, each {code.step_minutes} begun", units)
+        case UnitRule.FLOOR:
+            units = whole(m, code.step_minutes or 60)
+            return Counted(code, units, f"{stated}, {units} x {code.step_minutes}", units)
+        case UnitRule.MIDPOINT15:
+            units = midpoint15(m)
+            return Counted(code, units, f"{stated}, {units} x 15 from the eighth minute", units)
+        case _:
+            return _payer15(code, m, stated, policy)
+
+
+def _payer15(code: Code, m: int, stated: str, policy: Policy) -> Counted:
+    by = policy.rule_for(code.code)
+    if by is None:
+        units = {each: quarter_hours(m, each) for each in QuarterHourRule}
+        lowest = min(units.values())
+        return Counted(code, lowest, f"{stated}, {lowest} x 15 under the lowest rule", max(units.values()))
+    units_now = quarter_hours(m, by)
+    how = {
+        QuarterHourRule.FLOOR15: "",
+        QuarterHourRule.MID15: " from the eighth minute",
+        QuarterHourRule.CEIL15: " begun",
+    }[by]
+    return Counted(code, units_now, f"{stated}, {units_now} x 15{how}", units_now)
+
+
+def _rung(code: Code, minutes: int, codebook: Codebook, on: date) -> Code | None:
+    """The highest rung of the code's ladder whose range holds the minutes."""
+    fitting = [
+        rung
+        for rung in codebook.ladder(code, on)
+        if minutes >= (rung.from_minute or 0)
+        and (code.ladder is None or rung.to_minute is None or minutes <= rung.to_minute)
+    ]
+    return fitting[-1] if fitting else None
+
+
+def _range(code: Code) -> str:
+    if code.to_minute is None:
+        return f"{code.code} from {code.from_minute}"
+    return f"{code.code} is {code.from_minute}-{code.to_minute}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The units that a line may carry, with what was found and the lower value that fits, if one does."""
+
+    units: int
+    arithmetic: str
+    findings: tuple[Finding, ...]
+    fix: Fix | None
+
+
+def allow(
+    code: Code, proposed: object, minutes: Minutes | None, policy: Policy, codebook: Codebook, on: date
+) -> Allowed:
+    """Compare proposed units with what the record supports. The result never exceeds either."""
+    if not isinstance(proposed, int) or isinstance(proposed, bool) or proposed < 1:
+        return Allowed(0, "", (found(NOT_A_COUNT),), None)
+    cap = _CAPS.get(code.unit_rule)
+    if cap is not None and proposed > cap:
+        return Allowed(0, "", (found(PHYSICAL, cap=cap),), None)
+    payer_cap = policy.of(code.code).max_units
+    if payer_cap is not None and proposed > payer_cap:
+        return Allowed(0, "", (found(PAYER_CAP, cap=payer_cap),), None)
+    if code.unit_rule is UnitRule.UNDECIDED:
+        return Allowed(0, "", (found(UNDECIDED, code=code.code),), None)
+    counted = count(code, minutes, policy, codebook, on)
+    if counted is None:  # the missing time has its own finding
+        return Allowed(0, "", (), None)
+    where = minutes.where if minutes else ()
+    if counted.units == 0:
+        generous = quarter_hours(minutes.minutes, QuarterHourRule.MID15) if minutes else 0
+        held = code.unit_rule is UnitRule.PAYER15 and counted.highest > 0 and generous > 0
+        return Allowed(0, counted.arithmetic, (found(BELOW_LOWEST_PAYER if held else BELOW_LOWEST, where=where),), None)
+    return _compare(code, proposed, counted, minutes, where)
+
+
+def _compare(code: Code, proposed: int, counted: Counted, minutes: Minutes | None, where: tuple[Quote, ...]) -> Allowed:
+    findings: list[Finding] = []
+    fix: Fix | None = None
+    units = min(proposed, counted.units)
+    if counted.code.code != code.code:
+        if (counted.code.rung or 0) < (code.rung or 0):
+            fix = Fix(code=counted.code.code, units=1)
+            findings.append(found(TOO_HIGH, where=where, code=code.code, lower=counted.code.code))
+        else:  # a higher rung fits the record: kept as proposed, never raised, and the higher code is not named
+            findings.append(found(LOWER_THAN_RECORD))
+            counted = Counted(code, 1, f"{minutes.minutes if minutes else 0} documented minutes", 1)
+        units = 1
+    single = code.unit_rule in {UnitRule.EVENT, UnitRule.SESSION, UnitRule.PER_DIEM, UnitRule.PER_MONTH}
+    if single and proposed > 1:
+        fix = fix or Fix(code=code.code, units=1)
+        findings.append(found(ONE_ONLY, code=code.code, proposed=proposed))
+    elif proposed > counted.units and not single:
+        if counted.highest > counted.units and proposed <= counted.highest:
+            findings.append(found(LOWEST_RULE, where=where, proposed=proposed, units=counted.units))
+        else:
+            fix = Fix(code=code.code, units=counted.units)
+            findings.append(
+                found(TOO_MANY, where=where, proposed=proposed, documented=counted.units, arithmetic=counted.arithmetic)
+            )
+    elif proposed < counted.units:
+        findings.append(found(LOWER_THAN_RECORD))
+    return Allowed(units, counted.arithmetic, tuple(findings), fix)

@@ -1,0 +1,232 @@
+"""What stops a visit before any line is looked at: privacy labels, the visit's and the notes' status, impossible dates.
+
+Everything else is evaluated in full; these are not, because a note that may not be used must not be read for findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from guardrails.reading import Reading
+from guardrails.rules import CuredBy, Effect, rule
+from guardrails.verdict import Finding, found
+from guardrails.visit import (
+    ORDINARY_LABELS,
+    PART_2_LABELS,
+    PSYCHOTHERAPY_NOTE_LABELS,
+    SENSITIVE_LABELS,
+    Context,
+    Label,
+    NoteStatus,
+    Visit,
+    VisitStatus,
+)
+
+PSYCHOTHERAPY_NOTE = rule(
+    "PRIV-010",
+    Effect.BLOCK,
+    "The visit's only note is labelled a psychotherapy note; it is not read, sent or billed from.",
+    authority="45 CFR 164.501, 164.508(a)(2); domain PV-01",
+    cured_by=CuredBy.NOBODY,
+)
+PSYCHOTHERAPY_VISIT = rule(
+    "PRIV-011",
+    Effect.BLOCK,
+    "The visit itself is labelled psychotherapy notes; nothing of it is read.",
+    authority="45 CFR 164.501; domain PV-01",
+    cured_by=CuredBy.NOBODY,
+)
+PART_2 = rule(
+    "PRIV-020",
+    Effect.HOLD,
+    "The record is labelled as protected ({label}) and no basis for its use is recorded.",
+    authority="42 CFR Part 2 (89 FR 12472); domain PV-02, 9.4",
+    cured_by=CuredBy.CODER,
+)
+SELF_PAY = rule(
+    "PRIV-030",
+    Effect.BLOCK,
+    "The client paid and asked that the plan not be told; no claim is drafted.",
+    authority="45 CFR 164.522(a)(1)(vi); domain PV-08",
+    cured_by=CuredBy.NOBODY,
+)
+UNKNOWN_LABEL = rule(
+    "PRIV-040",
+    Effect.HOLD,
+    "The record carries a security label that needs a person's decision ({label}).",
+    authority="domain 9.4; fhir 9 rule 5",
+    cured_by=CuredBy.CODER,
+)
+CANCELLED = rule(
+    "VISIT-010",
+    Effect.BLOCK,
+    "The EHR says that this visit was cancelled or entered in error.",
+    authority="domain 0.3 (11), 4.8",
+    cured_by=CuredBy.NOBODY,
+)
+UNFINISHED = rule(
+    "VISIT-020",
+    Effect.HOLD,
+    "The EHR does not say that this visit is finished.",
+    authority="domain 4.8; design: Finished",
+    cured_by=CuredBy.NOTE,
+)
+NO_DATE = rule(
+    "VISIT-030",
+    Effect.HOLD,
+    "The date of service is not known: the visit has no start, or the facility's time zone is not known.",
+    authority="domain 4.2 C02; design: Minutes",
+    cured_by=CuredBy.CODER,
+)
+FUTURE = rule(
+    "VISIT-031",
+    Effect.BLOCK,
+    "The date of service lies in the future.",
+    authority="domain 4.2 C02, X-D24",
+    cured_by=CuredBy.NOBODY,
+)
+BEFORE_BIRTH = rule(
+    "VISIT-032",
+    Effect.BLOCK,
+    "The date of service lies before the client's birth date.",
+    authority="domain X-D26",
+    cured_by=CuredBy.NOBODY,
+)
+AFTER_DEATH = rule(
+    "VISIT-033",
+    Effect.BLOCK,
+    "The date of service lies after the client's date of death.",
+    authority="domain X-D25",
+    cured_by=CuredBy.NOBODY,
+)
+NO_NOTE = rule(
+    "NOTE-010",
+    Effect.HOLD,
+    "No note of this visit is visible to Claimwright.",
+    authority="domain 4.2; fhir 8.4",
+    cured_by=CuredBy.NOTE,
+)
+UNSIGNED = rule(
+    "NOTE-020",
+    Effect.HOLD,
+    "The note is not signed by its author.",
+    authority="domain 4.2 C08, 4.8; Noridian signature requirements",
+    cured_by=CuredBy.NOTE,
+    lacks="C08",
+)
+WITHDRAWN = rule(
+    "NOTE-030",
+    Effect.BLOCK,
+    "The visit's note was entered in error or replaced.",
+    authority="domain 4.8",
+    cured_by=CuredBy.NOBODY,
+)
+UNREADABLE = rule(
+    "NOTE-040",
+    Effect.HOLD,
+    "A note of this visit cannot be read: {because}.",
+    authority="design: Limits",
+    cured_by=CuredBy.NOTE,
+)
+OTHER_DATE = rule(
+    "NOTE-050",
+    Effect.HOLD,
+    "The note names another date of service than the visit.",
+    authority="domain X-D23, 4.2 C02",
+    cured_by=CuredBy.NOTE,
+    lacks="C02",
+)
+NO_SERVICE = rule(
+    "NOTE-060",
+    Effect.BLOCK,
+    "The note says that the client did not attend.",
+    authority="domain 0.3 (11), X-D08",
+    cured_by=CuredBy.NOBODY,
+)
+CONTRADICTS = rule(
+    "NOTE-061",
+    Effect.HOLD,
+    "The note says that the client did not attend, and also describes a session.",
+    authority="domain X-D27",
+    cured_by=CuredBy.NOTE,
+)
+INSTRUCTION = rule(
+    "NOTE-070",
+    Effect.WARN,
+    "The note holds text written like an instruction to software; it had no effect.",
+    authority="domain X-I01 to X-I03",
+    cured_by=CuredBy.NOTE,
+)
+
+
+def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
+    """What forbids use of the visit's records. Any finding stops the check and the model call alike."""
+    if visit.labels & PSYCHOTHERAPY_NOTE_LABELS:
+        return (found(PSYCHOTHERAPY_VISIT),)
+    findings: list[Finding] = []
+    notes = visit.notes.notes
+    if notes and all(note.is_psychotherapy_note for note in notes):
+        findings.append(found(PSYCHOTHERAPY_NOTE))
+    labels = visit.all_labels
+    if Label.SELF_PAY.value in labels:
+        findings.append(found(SELF_PAY))
+    protected = sorted(labels & (PART_2_LABELS | SENSITIVE_LABELS))
+    if protected and not context.disclosure_basis:
+        findings.append(found(PART_2, label=", ".join(protected)))
+    known = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
+    unknown = sorted(labels - known)
+    if unknown:
+        findings.append(found(UNKNOWN_LABEL, label=", ".join(unknown)))
+    return tuple(findings)
+
+
+def status(visit: Visit, context: Context) -> tuple[Finding, ...]:
+    """What makes the visit or its notes unusable: statuses, impossible dates, no signed note."""
+    findings: list[Finding] = []
+    if visit.status in {VisitStatus.CANCELLED, VisitStatus.ENTERED_IN_ERROR}:
+        findings.append(found(CANCELLED))
+    elif visit.status is VisitStatus.UNFINISHED:
+        findings.append(found(UNFINISHED))
+    findings.extend(_dates(visit, context))
+    notes = [note for note in visit.notes if not note.is_psychotherapy_note]
+    if not visit.notes.notes:
+        findings.append(found(NO_NOTE))
+    findings.extend(
+        found(UNREADABLE, because=note.unreadable_because or "unknown reason")
+        for note in notes
+        if note.status is NoteStatus.UNREADABLE
+    )
+    usable = [note for note in notes if note.is_evidence]
+    if notes and not usable and not any(note.status is NoteStatus.UNREADABLE for note in notes):
+        unsigned = any(note.status is NoteStatus.UNSIGNED for note in notes)
+        findings.append(found(UNSIGNED if unsigned else WITHDRAWN))
+    return tuple(findings)
+
+
+def _dates(visit: Visit, context: Context) -> list[Finding]:
+    day = visit.date_of_service
+    if day is None:
+        return [found(NO_DATE)]
+    findings = []
+    if day > context.today:
+        findings.append(found(FUTURE))
+    if visit.client_birth_date and day < visit.client_birth_date:
+        findings.append(found(BEFORE_BIRTH))
+    if visit.client_deceased and day > visit.client_deceased:
+        findings.append(found(AFTER_DEATH))
+    return findings
+
+
+def attended(visit: Visit, readings: Sequence[Reading]) -> tuple[Finding, ...]:
+    """What the notes themselves say against a service on this date (no-show, another date)."""
+    findings: list[Finding] = []
+    for reading in readings:
+        if reading.no_service:
+            described = "C24" in reading.elements and reading.times
+            findings.append(found(CONTRADICTS if described else NO_SERVICE, where=[reading.at(reading.no_service)]))
+        wrong = [span for when, span in reading.service_dates if when != visit.date_of_service]
+        if wrong and not any(when == visit.date_of_service for when, _ in reading.service_dates):
+            findings.append(found(OTHER_DATE, where=[reading.at(span) for span in wrong]))
+        if reading.instruction:
+            findings.append(found(INSTRUCTION, where=[reading.at(reading.instruction)]))
+    return tuple(findings)
