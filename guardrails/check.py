@@ -14,7 +14,7 @@ from guardrails.codebook import Codebook, normalize
 from guardrails.documented_time import documented_time
 from guardrails.policies import Policy
 from guardrails.reading import Reading, read
-from guardrails.rules import Effect
+from guardrails.rules import CuredBy, Effect, rule
 from guardrails.verdict import (
     Finding,
     Outcome,
@@ -26,12 +26,12 @@ from guardrails.verdict import (
     found,
     outcome_of,
 )
-from guardrails.visit import Context, Visit
+from guardrails.visit import Context, NoteSet, Visit
 
 
 def read_notes(visit: Visit, codebook: Codebook) -> dict[str, Reading]:
     """A reading of each note that may be used as evidence, by note id. Hand it to `check` to read a visit once."""
-    return {note.id: read(note, codebook) for note in visit.notes.evidence}
+    return {note.id: read(note, codebook, visit.client_names) for note in visit.notes.evidence}
 
 
 def check(
@@ -64,11 +64,12 @@ def check(
         return Verdicts(
             verdicts=tuple(Verdict(proposal=p, outcome=outcome, findings=stops) for p in proposals), findings=stops
         )
+    visit, refused = with_facts(visit, facts, codebook)
     readings = read_notes(visit, codebook) if readings is None else readings
     about_visit = visit_status.attended(visit, tuple(readings.values()))
     stopping = tuple(f for f in about_visit if f.effect is not Effect.WARN)
     examined = [
-        _examine(position, proposal, visit, stopping, facts, codebook, policy, readings)
+        _examine(position, proposal, visit, stopping, codebook, policy, readings)
         for position, proposal in enumerate(proposals)
     ]
     candidates = [c for c, _ in examined if c is not None]
@@ -81,8 +82,43 @@ def check(
         line = verdict.line if outcome is not Outcome.REJECTED else None
         verdicts.append(replace(verdict, findings=findings, outcome=outcome, fix=fix, line=line))
     return Verdicts(
-        verdicts=_numbered(verdicts, visit), findings=about_visit, notices=_notices(verdicts, visit, codebook, policy)
+        verdicts=_numbered(verdicts, visit),
+        findings=(*about_visit, *refused),
+        notices=_notices(verdicts, visit, codebook, policy),
     )
+
+
+NOT_SUPPLIABLE = rule(
+    "FACT-010",
+    Effect.WARN,
+    "A supplied fact ({element}) was not used: the record already says, or only the note can.",
+    authority="design: Cure",
+    cured_by=CuredBy.NOTE,
+)
+
+
+def with_facts(visit: Visit, facts: Sequence[SuppliedFact], codebook: Codebook) -> tuple[Visit, tuple[Finding, ...]]:
+    """The visit with what a coder supplied: place of service (C04) and credential (C07), where the record is silent.
+
+    Minutes, presence, signature and clinical content come from the note only; such a fact is refused with a finding.
+    """
+    refused = []
+    for fact in facts:
+        credential = codebook.credential(fact.value)
+        if fact.element == "C04" and visit.place_of_service is None and fact.value in codebook.places:
+            visit = replace(visit, place_of_service=fact.value)
+        elif fact.element == "C07" and credential and visit.rendering and visit.rendering.level is None:
+            known = replace(
+                visit.rendering,
+                level=credential.level,
+                physician=credential.physician,
+                education_modifier=credential.education_modifier,
+            )
+            notes = tuple(replace(n, author=known) if n.author and n.author.id == known.id else n for n in visit.notes)
+            visit = replace(visit, rendering=known, notes=NoteSet(notes))
+        else:
+            refused.append(found(NOT_SUPPLIABLE, element=fact.element))
+    return visit, tuple(refused)
 
 
 def _examine(
@@ -90,7 +126,6 @@ def _examine(
     proposal: Proposal,
     visit: Visit,
     about_visit: tuple[Finding, ...],
-    facts: Sequence[SuppliedFact],
     codebook: Codebook,
     policy: Policy,
     readings: dict[str, Reading],

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from guardrails.codebook import Code, Codebook
 from guardrails.evidence import Evidence
@@ -81,6 +82,27 @@ _SIGNATURE = re.compile(
 def has_signature(text: str) -> bool:
     """Whether a note's text carries its author's signature (domain 4.2 C08). A blank line to sign on is none."""
     return bool(_SIGNATURE.search(text))
+
+
+_SIGNED_ON = re.compile(
+    r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})[\s,]*(?:at\s+)?(?P<h>\d{1,2}):(?P<min>[0-5]\d)\s*(?P<ap>[ap]\.?m\b)?",
+    re.IGNORECASE,
+)
+
+
+def signed_at(text: str, zone: ZoneInfo | None) -> datetime | None:
+    """When the last signature of a note says it was made, where it states date and time; local to the facility."""
+    signatures = list(_SIGNATURE.finditer(text))
+    match = _SIGNED_ON.search(text, signatures[-1].start(), signatures[-1].start() + 200) if signatures else None
+    if match is None or zone is None:
+        return None
+    hour = int(match["h"])
+    if match["ap"]:
+        hour = hour % 12 + (12 if match["ap"].lower().startswith("p") else 0)
+    try:
+        return datetime(int(match["y"]), int(match["m"]), int(match["d"]), hour, int(match["min"]), tzinfo=zone)
+    except ValueError:
+        return None
 
 
 def elements(

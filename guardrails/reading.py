@@ -16,7 +16,7 @@ from guardrails.verdict import Quote
 from guardrails.visit import Note
 
 _HEADING = re.compile(
-    r"^[ \t]*(?:[#*•-]+[ \t]*|\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'’#-]{0,70}?)[ \t]*(?::(?P<rest>[^\n]*)|$)",
+    r"^[ \t]*(?:[#*•-]+[ \t]*|\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'’#-]{0,70}?)[ ]*(?:[:\t](?P<rest>[^\n]*)|$)",
     re.MULTILINE,
 )
 _PLACEHOLDER = re.compile(
@@ -54,6 +54,7 @@ _INSTRUCTION = re.compile(
     re.IGNORECASE,
 )
 
+_LETTER = re.compile(r"^[A-Z][ ]*[-–—.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
 _DATE_LABEL = re.compile(
     r"\b(?:date of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|(?:service|session|visit|contact|encounter|group) date|DOS)\s*[:|]\s*",
     re.IGNORECASE,
@@ -94,9 +95,14 @@ class Reading:
         return Quote(self.note_id, span[0], span[1], self.text_hash)
 
 
-def read(note: Note, codebook: Codebook) -> Reading:
-    """Read one note's text. Bounded work: each pattern runs once over the text."""
+def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> Reading:
+    """Read one note's text. Bounded work: each pattern runs once over the text.
+
+    `client_names` are the ways the note may call the client; each reads like "client", so that "Noemi said" is the
+    client's own doing and "her mother said" is not.
+    """
     text = note.text
+    clients = _with_client_named(text, client_names)
     sections = _sections(text)
     blank = _blank_spans(text, sections)
     declared = _declared_services(text, sections, codebook)
@@ -104,11 +110,11 @@ def read(note: Note, codebook: Codebook) -> Reading:
         note_id=note.id,
         text_hash=note.text_hash,
         times=read_times(text),
-        elements=_elements(text, sections, blank, codebook),
+        elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,
         mentioned_services=_services_in(text, (0, len(text)), codebook),
-        no_service=_first(_NO_SERVICE, text, unless_before=_PAST),
-        client_absent=_first(_ABSENT, text),
+        no_service=_first(_NO_SERVICE, clients, unless_before=_PAST),
+        client_absent=_first(_ABSENT, clients),
         group=_first(_GROUP, text),
         individual=_first(_INDIVIDUAL, text),
         instruction=_first(_INSTRUCTION, text),
@@ -125,6 +131,15 @@ def _service_dates(text: str) -> Iterator[tuple[date, tuple[int, int]]]:
             break
 
 
+def _with_client_named(text: str, names: tuple[str, ...]) -> str:
+    """The text with the client's names written "pt", blank-padded so that every span stays where it is."""
+    known = sorted({n for n in names if len(n) >= 2}, key=len, reverse=True)
+    if not known:
+        return text
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, known))})\b")
+    return pattern.sub(lambda match: "pt".ljust(len(match.group(0))), text)
+
+
 def _first(pattern: re.Pattern[str], text: str, unless_before: re.Pattern[str] | None = None) -> tuple[int, int] | None:
     for match in pattern.finditer(text):
         if unless_before is None or not unless_before.search(text[max(0, match.start() - 60) : match.start()]):
@@ -134,22 +149,23 @@ def _first(pattern: re.Pattern[str], text: str, unless_before: re.Pattern[str] |
 
 def _sections(text: str) -> list[Section]:
     found = []
-    matches = [m for m in _HEADING.finditer(text) if m["rest"] is not None or _is_title_line(m["title"])]
+    matches = [
+        m for m in _HEADING.finditer(text) if m["rest"] is not None or _is_title_line(m["title"], text, m.start())
+    ]
     for index, match in enumerate(matches):
         end = matches[index + 1].start() if index + 1 < len(matches) else len(text)
         start = match.start("rest") if match["rest"] is not None else match.end()
-        found.append(Section(match["title"].strip(), (start, end)))
+        found.append(Section(_LETTER.sub("", match["title"].strip()), (start, end)))
     return found
 
 
-def _is_title_line(title: str) -> bool:
-    """A line without a colon is a heading if it is short and written like one."""
+def _is_title_line(title: str, text: str, start: int) -> bool:
+    """A line without a colon is a heading if it is short, unpunctuated, and in capitals or alone after a blank line."""
     words = re.findall(r"[A-Za-z]+", title)
-    return (
-        0 < len(words) <= 8
-        and not title.endswith((".", ","))
-        and (title.isupper() or all(w[0].isupper() or len(w) <= 3 for w in words))
-    )
+    if not 0 < len(words) <= 6 or not title[0].isupper() or title.endswith((".", ",")):
+        return False
+    alone = start == 0 or text[max(0, start - 2) : start] in ("\n\n", "\n")
+    return title.isupper() or alone or all(w[0].isupper() or len(w) <= 3 for w in words)
 
 
 def _blank_spans(text: str, sections: list[Section]) -> list[tuple[int, int]]:

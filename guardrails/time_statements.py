@@ -156,6 +156,8 @@ _SESSION_LABEL = re.compile(
     re.IGNORECASE,
 )
 
+# "Time: 10-11"; a score that "went from 6 to 3" is no time
+_BARE_LABEL = re.compile(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between))?\s*[:|]?\s*$", re.IGNORECASE)
 
 _NEARBY = re.compile(r"[,()+]|\s[-–—]\s|\band\b|\bplus\b", re.IGNORECASE)
 _RESTATES = re.compile(
@@ -230,7 +232,7 @@ def _times_of(match: re.Match[str], *, military: bool, before: str) -> tuple[int
     if h1 > 23 or h2 > 23:
         return None
     if not (m1 or m2 or ap1 or ap2):
-        if not _SESSION_LABEL.search(before) or not (1 <= h1 <= 12 and 1 <= h2 <= 12):
+        if not _BARE_LABEL.search(before) or not (1 <= h1 <= 12 and 1 <= h2 <= 12):
             return None
         return h1 * 60, h2 * 60, HalfDay.BARE
     if ap1 or ap2:

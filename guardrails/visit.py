@@ -186,6 +186,7 @@ class Visit:
     starts: datetime | None = None
     ends: datetime | None = None
     client_id: str
+    client_names: tuple[str, ...] = field(default=(), repr=False)
     client_birth_date: date | None = field(default=None, repr=False)
     client_deceased: date | None = field(default=None, repr=False)
     rendering: Clinician | None = None

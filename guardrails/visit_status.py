@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
+from guardrails.time_statements import Role
 from guardrails.verdict import Finding, found
 from guardrails.visit import (
     ORDINARY_LABELS,
@@ -222,7 +223,7 @@ def attended(visit: Visit, readings: Sequence[Reading]) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     for reading in readings:
         if reading.no_service:
-            described = "C24" in reading.elements and reading.times
+            described = "C24" in reading.elements and any(t.role is Role.SESSION for t in reading.times)
             findings.append(found(CONTRADICTS if described else NO_SERVICE, where=[reading.at(reading.no_service)]))
         wrong = [span for when, span in reading.service_dates if when != visit.date_of_service]
         if wrong and not any(when == visit.date_of_service for when, _ in reading.service_dates):

@@ -1,0 +1,91 @@
+"""From a FHIR Bundle to the records of its visits, entry by entry: one bad entry never fails the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fhir_mappings.views import Json, without_nulls
+from fhir_mappings.visits import NoteRecord, VisitRecord
+
+ReadNote = Callable[[Json], NoteRecord]
+_PER_VISIT = {"Encounter", "DocumentReference", "Patient", "Binary"}
+
+
+class UnusableBundle(ValueError):
+    """The file is no FHIR Bundle: the message says what it is and what to do."""
+
+
+def resources_of(bundle: Any) -> tuple[list[Json], list[str]]:
+    """The resources of a Bundle and a complaint for each entry without one.
+
+    Raises:
+        UnusableBundle: not a JSON object of resourceType Bundle.
+    """
+    if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
+        kind = bundle.get("resourceType") if isinstance(bundle, dict) else type(bundle).__name__
+        raise UnusableBundle(
+            f"expected a FHIR Bundle, found {kind or 'an object without resourceType'}; export the visit as a Bundle"
+        )
+    entries = bundle.get("entry")
+    if not isinstance(entries, list):
+        entries = []
+    good: list[Json] = []
+    problems: list[str] = []
+    for number, entry in enumerate(entries):
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if (
+            isinstance(resource, dict)
+            and isinstance(resource.get("resourceType"), str)
+            and isinstance(resource.get("id"), str)
+        ):
+            good.append(without_nulls(resource))
+        else:
+            problems.append(f"Bundle.entry[{number}]: no resource with resourceType and id; it was left out")
+    return good, problems
+
+
+def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str) -> Iterator[VisitRecord]:
+    """The record of each Encounter in a Bundle; `read_note` turns a DocumentReference into text.
+
+    Raises:
+        UnusableBundle: see `resources_of`.
+    """
+    resources, problems = resources_of(bundle)
+    patients = {f"Patient/{r['id']}": r for r in resources if r["resourceType"] == "Patient"}
+    shared = tuple(r for r in resources if r["resourceType"] not in _PER_VISIT)
+    for encounter in (r for r in resources if r["resourceType"] == "Encounter"):
+        subject = _reference(encounter.get("subject"))
+        documents = [
+            r
+            for r in resources
+            if r["resourceType"] == "DocumentReference" and f"Encounter/{encounter['id']}" in encounters_of(r)
+        ]
+        yield VisitRecord(
+            ehr_id=ehr_id,
+            encounter=encounter,
+            patient=patients.get(subject),
+            notes=tuple(read_note(d) for d in documents),
+            others=tuple(r for r in shared if _about(r) in (None, subject)),
+            problems=tuple(problems),
+        )
+
+
+def encounters_of(document: Json) -> set[str]:
+    """The encounters that a DocumentReference's context names, as `Encounter/id`."""
+    context = document.get("context")
+    listed = context.get("encounter") if isinstance(context, dict) else None
+    return {_reference(each) for each in listed if isinstance(each, dict)} if isinstance(listed, list) else set()
+
+
+def _about(resource: Json) -> str | None:
+    """The patient whom a Condition or Coverage is about; None for resources that are about nobody."""
+    for key in ("subject", "beneficiary", "patient"):
+        if key in resource:
+            return _reference(resource[key])
+    return None
+
+
+def _reference(value: Any) -> str:
+    text = value.get("reference") if isinstance(value, dict) else None
+    return "/".join(str(text).split("/_history/")[0].rsplit("/", 2)[-2:]) if text else ""

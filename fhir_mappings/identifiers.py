@@ -1,0 +1,106 @@
+"""What in a visit's FHIR resources identifies people: the surface forms that must not leave in a note's text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+
+from fhir_mappings import views
+from fhir_mappings.visits import VisitRecord
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SurfaceForm:
+    """One way a note may write an identifier; `kind` names its placeholder. `whole_case` forms match in any case."""
+
+    kind: str
+    text: str = field(repr=False)
+    any_case: bool = True
+
+
+def identifiers_of(record: VisitRecord) -> tuple[SurfaceForm, ...]:
+    """Every surface form of the people and numbers that the record names, longest first.
+
+    Unusable resources are passed over here; the mapping has complained about them.
+    """
+    forms: set[SurfaceForm] = set()
+    patient = _read(views.Patient, record.patient)
+    if patient is not None:
+        forms |= set(_patient(patient))
+    for raw in record.others:
+        person = _read(views.Practitioner, raw)
+        if person is not None:
+            for name in person.name:
+                forms |= set(_name("CLINICIAN", name))
+            forms |= {SurfaceForm("NUMBER", i.value) for i in person.identifier if i.value and len(i.value) >= 4}
+            forms |= {SurfaceForm("CONTACT", t.value) for t in person.telecom if t.value}
+        coverage = _read(views.Coverage, raw)
+        if coverage is not None:
+            numbers = [coverage.subscriber_id, *(i.value for i in coverage.identifier)]
+            forms |= {SurfaceForm("MEMBER", n) for n in numbers if n and len(n) >= 4}
+    return tuple(sorted((f for f in forms if len(f.text) >= 2), key=lambda f: (-len(f.text), f)))
+
+
+def _read(view: type[views.R], raw: object) -> views.R | None:
+    try:
+        return views.read(view, raw)
+    except views.UnusableResource:
+        return None
+
+
+def _patient(patient: views.Patient) -> Iterator[SurfaceForm]:
+    for name in patient.name:
+        yield from _name("CLIENT", name)
+    for contact in patient.contact:
+        if contact.name:
+            yield from _name("PERSON", contact.name)
+        yield from (SurfaceForm("CONTACT", t.value) for t in contact.telecom if t.value)
+    yield from (SurfaceForm("MRN", i.value) for i in patient.identifier if i.value and len(i.value) >= 3)
+    for point in patient.telecom:
+        if point.value:
+            yield SurfaceForm("CONTACT", point.value)
+            digits = "".join(c for c in point.value if c.isdigit())
+            if len(digits) >= 10:
+                a, b, c = digits[-10:-7], digits[-7:-4], digits[-4:]
+                yield from (
+                    SurfaceForm("CONTACT", t)
+                    for t in (f"({a}) {b}-{c}", f"{a}-{b}-{c}", f"{a}.{b}.{c}", f"{a} {b} {c}", a + b + c)
+                )
+    for address in patient.address:
+        yield from (SurfaceForm("ADDRESS", line) for line in (*address.line, address.text or "") if len(line) >= 4)
+    try:
+        born = views.day(patient.birth_date)
+    except ValueError:
+        born = None
+    if born:
+        yield from (SurfaceForm("BIRTHDATE", text) for text in date_forms(born))
+
+
+def date_forms(when: date) -> Iterator[str]:
+    """The ways an American note writes a date."""
+    m, d, y = when.month, when.day, when.year
+    yield when.isoformat()
+    for month in {f"{m}", f"{m:02}"}:
+        for dom in {f"{d}", f"{d:02}"}:
+            for year in (f"{y}", f"{y % 100:02}"):
+                yield from (f"{month}{sep}{dom}{sep}{year}" for sep in "/-.")
+    for month in (when.strftime("%B"), when.strftime("%b")):
+        yield from (f"{month} {d}, {y}", f"{month} {d:02}, {y}", f"{d} {month} {y}", f"{month} {d} {y}")
+
+
+def _name(kind: str, name: views.HumanName) -> Iterator[SurfaceForm]:
+    given = [g for g in name.given if g]
+    family = name.family or ""
+    if name.text:
+        yield SurfaceForm(kind, name.text)
+    for first in given:
+        if family:
+            yield from (
+                SurfaceForm(kind, t)
+                for t in (f"{first} {family}", f"{family}, {first}", f"{first[0]}. {family}", f"{first} {family[0]}.")
+            )
+        # single words keep their case: "Grace" is a person, "grace" is a word
+        yield from (SurfaceForm(kind, t, any_case=False) for t in (first, first.upper()) if len(first) >= 2)
+    if family:
+        yield from (SurfaceForm(kind, t, any_case=False) for t in (family, family.upper()))

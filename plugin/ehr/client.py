@@ -1,0 +1,312 @@
+"""The HTTP client of one EHR: FHIR R4 JSON over httpx, retries by tenacity within a total time budget.
+
+Reads are retried on 429, 5xx and lost connections, honouring Retry-After. A write whose answer is lost is never
+repeated here: it raises `OutcomeUnknown`, and the caller reconciles by identifier first.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import tenacity
+
+from fhir_mappings.views import Json
+from plugin.ehr import errors
+from plugin.ehr.urls import resolve
+from plugin.settings import EhrSettings, Limits
+
+JSON = "application/fhir+json"
+_RETRIED = {429, 500, 502, 503, 504}
+_ATTEMPTS = 5
+
+
+class _Again(Exception):
+    """An answer worth waiting for; `after` are the seconds that the server asks for, `failure` what it becomes."""
+
+    def __init__(self, failure: errors.EhrError, after: float | None) -> None:
+        super().__init__(str(failure))
+        self.failure, self.after = failure, after
+
+
+class FhirClient:
+    """Calls one FHIR base and nothing else. Use it as a context manager."""
+
+    def __init__(
+        self,
+        settings: EhrSettings,
+        limits: Limits,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.base = settings.base_url.rstrip("/")
+        self._limits = limits
+        self._sleep = sleep
+        token = settings.bearer_token
+        headers = {"Accept": JSON, "User-Agent": "claimwright/0.1"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        self._http = httpx.Client(
+            headers=headers,
+            timeout=httpx.Timeout(limits.request_seconds, connect=5.0),
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    def __enter__(self) -> FhirClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    # --- reading ---
+
+    def capabilities(self) -> Json:
+        """The server's CapabilityStatement."""
+        return self._object("GET", resolve(self.base, "metadata"), what="CapabilityStatement")[0]
+
+    def read(self, kind: str, logical_id: str) -> Json:
+        """One resource by id.
+
+        Raises:
+            EhrError: see `plugin.ehr.errors`.
+        """
+        url = resolve(self.base, f"{kind}/{quote(logical_id, safe='')}")
+        return self._object("GET", url, what=f"{kind}/{logical_id}")[0]
+
+    def read_with_etag(self, kind: str, logical_id: str) -> tuple[Json, str | None]:
+        """One resource and the ETag to update it with."""
+        url = resolve(self.base, f"{kind}/{quote(logical_id, safe='')}")
+        body, response = self._object("GET", url, what=f"{kind}/{logical_id}", fresh=True)
+        return body, _etag(response, body)
+
+    def search(self, kind: str, parameters: dict[str, str], *, fresh: bool = False) -> Iterator[Json]:
+        """All matches of a search over all pages, each once, newest version; entries of other types are left out.
+
+        Parameters go in a POST body, so that no patient data stands in a URL or a proxy's log.
+        """
+        seen: dict[str, Json] = {}
+        for page in self._pages(kind, parameters, fresh=fresh):
+            for entry in page.get("entry") or []:
+                resource = entry.get("resource") if isinstance(entry, dict) else None
+                if not isinstance(resource, dict) or resource.get("resourceType") != kind:
+                    continue
+                seen[str(resource.get("id"))] = resource
+                if len(seen) > self._limits.resources:
+                    raise errors.TooMuch(f"search {kind}: more than {self._limits.resources} resources")
+        yield from seen.values()
+
+    def _pages(self, kind: str, parameters: dict[str, str], *, fresh: bool) -> Iterator[Json]:
+        url = resolve(self.base, f"{kind}/_search")
+        try:
+            page, _ = self._object("POST", url, what=f"search {kind}", form=parameters, fresh=fresh, safe=True)
+        except errors.NotOffered:
+            url = resolve(self.base, kind)
+            page, _ = self._object("GET", url, what=f"search {kind}", query=parameters, fresh=fresh)
+        followed = {url}
+        for _ in range(self._limits.pages):
+            yield page
+            links = [link for link in page.get("link") or [] if isinstance(link, dict)]
+            following = next((link.get("url") for link in links if link.get("relation") == "next"), None)
+            if not following:
+                return
+            url = resolve(self.base, str(following))
+            if url in followed:
+                raise errors.TooMuch(f"search {kind}: the server's next links run in a circle")
+            followed.add(url)
+            page, _ = self._object("GET", url, what=f"search {kind}", fresh=fresh)
+        raise errors.TooMuch(f"search {kind}: more than {self._limits.pages} pages")
+
+    def fetch(self, url: str) -> tuple[str, bytes]:
+        """The media type and bytes of an attachment's URL, a Binary resource unpacked by the caller."""
+        response = self._send("GET", resolve(self.base, url), what="attachment")
+        return response.headers.get("content-type", ""), response.content
+
+    # --- writing ---
+
+    def create(self, resource: Json, *, if_none_exist: str | None = None) -> tuple[Json, str | None]:
+        """Create a resource; with `if_none_exist` (a query) only if none matches, else the one that does.
+
+        Returns the resource as the server holds it and its ETag.
+        """
+        kind = resource["resourceType"]
+        headers = {"Prefer": "return=representation"}
+        if if_none_exist:
+            headers["If-None-Exist"] = if_none_exist
+        return self._write("POST", resolve(self.base, kind), resource, headers, what=f"create {kind}")
+
+    def update(self, resource: Json, *, etag: str | None) -> tuple[Json, str | None]:
+        """Replace a resource, only if it is still at `etag`."""
+        kind, logical_id = resource["resourceType"], resource["id"]
+        headers = {"Prefer": "return=representation"} | ({"If-Match": etag} if etag else {})
+        return self._write(
+            "PUT", resolve(self.base, f"{kind}/{logical_id}"), resource, headers, what=f"{kind}/{logical_id}"
+        )
+
+    def _write(
+        self, method: str, url: str, resource: Json, headers: dict[str, str], *, what: str
+    ) -> tuple[Json, str | None]:
+        response = self._send(method, url, what=what, content=json.dumps(resource).encode(), headers=headers)
+        if response.content:
+            body = self._json(response, what)
+            if body.get("resourceType") == resource["resourceType"]:
+                return body, _etag(response, body)
+        location = response.headers.get("location") or response.headers.get("content-location")
+        if location:  # `return=minimal`: read what was written
+            parts = resolve(self.base, location).split("/_history/")[0].rsplit("/", 2)
+            return self.read_with_etag(parts[-2], parts[-1])
+        raise errors.NotFhir(f"{what}: the server answered {response.status_code} without the resource or its place")
+
+    # --- the one way out ---
+
+    def _object(
+        self,
+        method: str,
+        url: str,
+        *,
+        what: str,
+        form: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        fresh: bool = False,
+        safe: bool = False,
+    ) -> tuple[Json, httpx.Response]:
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        response = self._send(method, url, what=what, form=form, query=query, headers=headers, safe=safe)
+        return self._json(response, what), response
+
+    def _json(self, response: httpx.Response, what: str) -> Json:
+        if "json" not in response.headers.get("content-type", ""):
+            raise errors.NotFhir(f"{what}: the answer is not JSON; is the base URL right, or a login page in the way?")
+        try:
+            body = response.json()
+        except (ValueError, RecursionError):
+            raise errors.NotFhir(f"{what}: the answer is not valid JSON") from None
+        if not isinstance(body, dict) or not isinstance(body.get("resourceType"), str):
+            raise errors.NotFhir(f"{what}: the answer is JSON, but no FHIR resource")
+        return body
+
+    def _send(
+        self,
+        method: str,
+        url: str,
+        *,
+        what: str,
+        content: bytes | None = None,
+        form: dict[str, str] | None = None,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        safe: bool = False,
+    ) -> httpx.Response:
+        """One request, repeated while that is safe and the time budget lasts."""
+        repeatable = safe or method == "GET"
+        sent = {"X-Request-Id": str(uuid.uuid4())} | (headers or {})
+        if content is not None:
+            sent["Content-Type"] = JSON
+
+        def once() -> httpx.Response:
+            try:
+                with self._http.stream(method, url, content=content, data=form, params=query, headers=sent) as response:
+                    self._bounded(response, what)
+            except httpx.TransportError as problem:
+                raise self._lost(problem, what, repeatable) from None
+            self._judge(response, what, repeatable)
+            return response
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Again),
+            stop=tenacity.stop_after_attempt(_ATTEMPTS) | tenacity.stop_before_delay(self._limits.read_seconds),
+            wait=_wait,
+            sleep=self._sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(once)
+        except _Again as again:
+            raise again.failure from None
+
+    def _bounded(self, response: httpx.Response, what: str) -> None:
+        """Read the body, up to the limit on its decoded size."""
+        parts, size = [], 0
+        for part in response.iter_bytes():
+            size += len(part)
+            if size > self._limits.response_bytes:
+                raise errors.TooMuch(f"{what}: the answer is larger than {self._limits.response_bytes} bytes")
+            parts.append(part)
+        response._content = b"".join(parts)
+
+    def _lost(self, problem: httpx.TransportError, what: str, repeatable: bool) -> Exception:
+        not_sent = isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout))
+        if repeatable or not_sent:
+            return _Again(errors.Unreachable(f"{what}: no answer from the EHR ({type(problem).__name__})"), None)
+        return errors.OutcomeUnknown(
+            f"{what}: the answer was lost ({type(problem).__name__}); it may have been written"
+        )
+
+    def _judge(self, response: httpx.Response, what: str, repeatable: bool) -> None:
+        status = response.status_code
+        if 200 <= status < 300:
+            return
+        detail = _issues(response)
+        said = f"{what}: the EHR answered {status}{detail}"
+        if status == 429 or (status == 503 and "retry-after" in response.headers):
+            raise _Again(errors.Throttled(said), _retry_after(response))
+        if status in _RETRIED:
+            if repeatable:
+                raise _Again(errors.Unreachable(said), None)
+            raise errors.OutcomeUnknown(f"{said}; it may have been written")
+        if 300 <= status < 400:
+            raise errors.UnsafeUrl(f"{said}: redirects are not followed; set the base URL to its final address")
+        kinds: dict[int, type[errors.EhrError]] = {
+            401: errors.Unauthorized, 403: errors.Forbidden, 404: errors.NotFound, 410: errors.NotFound,
+            405: errors.NotOffered, 501: errors.NotOffered, 409: errors.Conflict, 412: errors.Conflict,
+        }  # fmt: skip
+        raise kinds.get(status, errors.Refused)(said)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """What the server asks for, else exponential backoff with jitter; seconds."""
+    problem = state.outcome.exception() if state.outcome else None
+    backoff = tenacity.wait_exponential_jitter(multiplier=0.5, max=20)(state)
+    return max(problem.after, 0.0) if isinstance(problem, _Again) and problem.after is not None else backoff
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    text = response.headers.get("retry-after", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+
+
+def _issues(response: httpx.Response) -> str:
+    """The issue codes of an OperationOutcome; its free text may hold data and is left out."""
+    try:
+        body: Any = response.json()
+        codes = sorted(
+            {
+                str(i["code"])
+                for i in body["issue"]
+                if isinstance(i, dict) and str(i.get("code", "")).replace("-", "").isalpha()
+            }
+        )
+        return f" ({', '.join(codes)})" if codes else ""
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _etag(response: httpx.Response, body: Json) -> str | None:
+    header = response.headers.get("etag")
+    if header:
+        return str(header)
+    version = (body.get("meta") or {}).get("versionId")
+    return f'W/"{version}"' if version else None

@@ -1,0 +1,188 @@
+"""Collect what belongs to one visit from an EHR: the Encounter, its notes, and who and where.
+
+Includes and `DocumentReference?encounter=` are not portable (fhir 0.4, 0.5): where the server does not list the
+parameter, the patient's clinical notes are searched and filtered here. What comes back is checked to be this patient's.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+from fhir_mappings import views
+from fhir_mappings.bundles import encounters_of
+from fhir_mappings.views import Json
+from fhir_mappings.visits import NoteRecord, VisitRecord
+from guardrails.visit import PSYCHOTHERAPY_NOTE_LABELS
+from plugin.ehr import errors, notes
+from plugin.ehr.capabilities import Capabilities, read_capabilities
+from plugin.ehr.client import FhirClient
+from plugin.settings import EhrSettings, Limits
+
+NOTE_CATEGORY = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category|clinical-note"
+_CLOSED = (errors.NotFound, errors.Forbidden, errors.NotOffered, errors.Refused)
+
+
+class VisitReader:
+    """Reads visits from one EHR. The CapabilityStatement is read once."""
+
+    def __init__(self, client: FhirClient, settings: EhrSettings, limits: Limits) -> None:
+        self._client, self._settings, self._limits = client, settings, limits
+        self._capabilities: Capabilities | None = None
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server offers."""
+        if self._capabilities is None:
+            self._capabilities = read_capabilities(self._client.capabilities())
+        return self._capabilities
+
+    def finished(self) -> list[str]:
+        """The ids of the encounters that count as finished here, where the server can search them by status."""
+        found: list[str] = []
+        for status in sorted(self._settings.finished_when):
+            found += [str(e.get("id")) for e in self._client.search("Encounter", {"status": status}, fresh=True)]
+        return sorted(set(found))
+
+    def read(self, encounter_id: str) -> VisitRecord:
+        """Everything needed to code one visit.
+
+        Raises:
+            EhrError: the Encounter or its notes cannot be read. What is missing otherwise is listed in `problems`.
+        """
+        problems: list[str] = []
+        encounter = self._client.read("Encounter", encounter_id)
+        patient_reference = _reference(encounter.get("subject"))
+        patient = self._optional(patient_reference, problems)
+        documents = self._documents(encounter_id, patient_reference)
+        others = self._around(encounter, patient_reference, documents, problems)
+        return VisitRecord(
+            ehr_id=self._settings.id,
+            encounter=encounter,
+            patient=patient,
+            notes=tuple(self._note(document) for document in documents),
+            others=tuple(others),
+            problems=tuple(problems),
+        )
+
+    def _documents(self, encounter_id: str, patient: str) -> list[Json]:
+        if self.capabilities.searches_by("DocumentReference", "encounter"):
+            parameters = {"encounter": f"Encounter/{encounter_id}"} | ({"patient": patient} if patient else {})
+        else:
+            parameters = {"patient": patient, "category": NOTE_CATEGORY}
+        found = self._client.search("DocumentReference", parameters, fresh=True)
+        return [
+            d
+            for d in found
+            if f"Encounter/{encounter_id}" in encounters_of(d) and _reference(d.get("subject")) in ("", patient)
+        ]
+
+    def _note(self, document: Json) -> NoteRecord:
+        """A note's text. Of a labelled psychotherapy note not even the attachment is fetched."""
+        try:
+            seen = views.read(views.DocumentReference, document)
+        except views.UnusableResource as problem:
+            return NoteRecord(document, unreadable_because=problem.problem)
+        codings = [*seen.meta.security, *(c for concept in seen.security_label for c in concept.coding)]
+        if any(c.code in PSYCHOTHERAPY_NOTE_LABELS for c in codings):
+            return NoteRecord(document)
+        try:
+            attachment = notes.choose(seen)
+            body = notes.inline_body(attachment, self._limits) or self._fetched(attachment)
+            return NoteRecord(document, notes.to_text(body, self._limits))
+        except notes.UnreadableNote as problem:
+            return NoteRecord(document, unreadable_because=str(problem))
+        except (*_CLOSED, errors.UnsafeUrl, errors.TooMuch, errors.NotFhir) as problem:
+            return NoteRecord(
+                document, unreadable_because=f"its attachment cannot be fetched ({type(problem).__name__})"
+            )
+
+    def _fetched(self, attachment: views.Attachment) -> notes.Body:
+        """An attachment elsewhere on the server: a Binary as JSON, or raw bytes, by what the answer says it is."""
+        if not attachment.url:
+            raise notes.UnreadableNote("its attachment has neither data nor a URL")
+        kind, data = self._client.fetch(attachment.url)
+        if "json" not in kind:
+            return notes.Body(attachment.content_type or kind, data)
+        try:
+            binary = json.loads(data)
+            decoded = base64.b64decode(binary["data"], validate=True)
+        except (ValueError, KeyError, TypeError):
+            raise notes.UnreadableNote("its attachment is no Binary with data") from None
+        return notes.Body(attachment.content_type or str(binary.get("contentType", "")), decoded)
+
+    def _around(self, encounter: Json, patient: str, documents: list[Json], problems: list[str]) -> Iterator[Json]:
+        """Clinicians, roles, places, diagnoses and coverage that the visit names, each read once."""
+        wanted: dict[str, None] = {}
+        for participant in _dicts(encounter.get("participant")):
+            wanted[_reference(participant.get("individual"))] = None
+        for each in _dicts(encounter.get("location")):
+            wanted[_reference(each.get("location"))] = None
+        for each in _dicts(encounter.get("diagnosis")):
+            wanted[_reference(each.get("condition"))] = None
+        wanted[_reference(encounter.get("serviceProvider"))] = None
+        for document in documents:
+            for author in _dicts(document.get("author")):
+                wanted[_reference(author)] = None
+        kinds = {"Practitioner", "PractitionerRole", "Location", "Condition", "Organization"}
+        followed = {"PractitionerRole": "practitioner"}
+        queue = [w for w in wanted if w.partition("/")[0] in kinds]
+        seen = set(queue)
+        for reference in queue:
+            resource = self._optional(reference, problems)
+            if resource is None:
+                continue
+            yield resource
+            further = _reference(resource.get(followed.get(str(resource.get("resourceType")), "")))
+            if further and further not in seen:
+                seen.add(further)
+                queue.append(further)
+        if patient:
+            yield from self._coverage(patient, seen, problems)
+            if not _dicts(encounter.get("diagnosis")):
+                yield from self._conditions(encounter, patient, problems)
+
+    def _coverage(self, patient: str, seen: set[str], problems: list[str]) -> Iterator[Json]:
+        try:
+            coverages = list(self._client.search("Coverage", {"patient": patient}))
+        except _CLOSED as problem:
+            problems.append(f"Coverage: {problem}")
+            return
+        for coverage in coverages:
+            if _reference(coverage.get("beneficiary")) != patient:
+                continue
+            yield coverage
+            for payor in map(_reference, _dicts(coverage.get("payor"))):
+                if payor.startswith("Organization/") and payor not in seen:
+                    seen.add(payor)
+                    organization = self._optional(payor, problems)
+                    if organization is not None:
+                        yield organization
+
+    def _conditions(self, encounter: Json, patient: str, problems: list[str]) -> Iterator[Json]:
+        try:
+            found = self._client.search("Condition", {"patient": patient})
+            yield from (c for c in found if _reference(c.get("encounter")) == f"Encounter/{encounter['id']}")
+        except _CLOSED as problem:
+            problems.append(f"Condition: {problem}")
+
+    def _optional(self, reference: str, problems: list[str]) -> Json | None:
+        kind, _, logical_id = reference.partition("/")
+        if not logical_id:
+            return None
+        try:
+            return self._client.read(kind, logical_id)
+        except (*_CLOSED, errors.NotFhir) as problem:
+            problems.append(str(problem))
+            return None
+
+
+def _dicts(value: object) -> list[Json]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _reference(value: object) -> str:
+    """`Type/id` of a reference, without base or version."""
+    text = value.get("reference") if isinstance(value, dict) else None
+    return "/".join(str(text).split("/_history/")[0].rsplit("/", 2)[-2:]) if text else ""

@@ -1,0 +1,95 @@
+"""The fixtures as the sandbox, the tests and the scores read them: one folder a visit (see fixtures/README.md)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from guardrails.verdict import Proposal, Quoted
+
+ROOT = Path(__file__).resolve().parent.parent / "fixtures"
+HALVES = ("development", "held_back")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Proposals to prove, and the outcome expected of each."""
+
+    name: str
+    proposals: tuple[Proposal, ...]
+    outcomes: tuple[Json, ...]
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """One synthetic visit."""
+
+    half: str
+    name: str
+    about: str
+    resources: tuple[Json, ...] = field(repr=False)
+    gold: tuple[Json, ...]
+    lacking: tuple[Json, ...]
+    cases: tuple[Case, ...]
+
+    def bundle(self) -> Json:
+        """The visit with what it shares with others, as one collection Bundle."""
+        return {
+            "resourceType": "Bundle",
+            "type": "collection",
+            "entry": [{"resource": r} for r in (*clinic(), *self.resources)],
+        }
+
+
+def clinic() -> tuple[Json, ...]:
+    """The clinic, its payers, places and clinicians."""
+    bundle = json.loads((ROOT / "clinic" / "clinic.json").read_text(encoding="utf-8"))
+    return tuple(entry["resource"] for entry in bundle["entry"])
+
+
+def load(half: str) -> Iterator[Fixture]:
+    """The fixtures of one half in the order of their names."""
+    for folder in sorted(p for p in (ROOT / half).iterdir() if (p / "visit.json").is_file()):
+        yield load_one(folder)
+
+
+def load_one(folder: Path) -> Fixture:
+    """One fixture, its notes filled into their DocumentReferences."""
+    bundle = json.loads((folder / "visit.json").read_text(encoding="utf-8"))
+    expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
+    resources = tuple(_with_note(entry["resource"], folder) for entry in bundle["entry"])
+    return Fixture(
+        half=folder.parent.name,
+        name=folder.name,
+        about=expected["about"],
+        resources=resources,
+        gold=tuple(expected["gold"]),
+        lacking=tuple(expected["lacking"]),
+        cases=tuple(
+            Case(c["name"], tuple(proposal(p) for p in c["proposals"]), tuple(c["outcomes"])) for c in expected["cases"]
+        ),
+    )
+
+
+def proposal(raw: Json) -> Proposal:
+    """A proposal as fixtures and the command line write it."""
+    return Proposal(
+        code=raw["code"],
+        units=raw.get("units", 1),
+        modifiers=tuple(raw.get("modifiers", ())),
+        quotes=tuple(Quoted(text) for text in raw.get("quotes", ())),
+    )
+
+
+def _with_note(resource: Json, folder: Path) -> Json:
+    if resource["resourceType"] == "DocumentReference":
+        for content in resource["content"]:
+            attachment = content["attachment"]
+            if "data" not in attachment and "url" not in attachment:
+                attachment["data"] = base64.b64encode((folder / attachment["title"]).read_bytes()).decode("ascii")
+    return resource
