@@ -1,0 +1,57 @@
+"""What a proposer is: something that, asked about a visit, proposes proposals. And all the ways it can fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prompts import ProposalRequest, Reply
+
+
+class ProposerError(Exception):
+    """No proposals could be had. A visit then waits; nothing else takes the proposer's place."""
+
+
+class ModelUnavailable(ProposerError):
+    """The model is down, throttled or too slow, also after retries: try again later."""
+
+
+class ModelMisconfigured(ProposerError):
+    """Address, key, model name or a feature is wrong: a person must change a setting."""
+
+
+class ModelRefused(ProposerError):
+    """The model declined, or its host filtered the request or the answer."""
+
+
+class InvalidReply(ProposerError):
+    """The model answered, but not in the form asked for (cut off, empty, not the schema)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A proposer's answer: the reply to keep under the snapshot, and what it cost in tokens."""
+
+    reply: Reply = field(repr=False)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class Proposer(Protocol):
+    """Asked which of some codes a visit's notes support. `name` goes into the snapshot and the draft's Device."""
+
+    @property
+    def name(self) -> str:
+        """Which proposer and version, such as `baseline-1` or the model's name."""
+
+    @property
+    def host(self) -> str | None:
+        """Where note text goes, or None where it stays in this process."""
+
+    def propose(self, request: ProposalRequest) -> Answer:
+        """Answer a request.
+
+        Raises:
+            ProposerError: see the classes above.
+        """
