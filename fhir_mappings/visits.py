@@ -58,11 +58,13 @@ class SiteOptions:
     """What a site knows that FHIR does not say.
 
     `finished_when` are the Encounter.status values that count as finished here; `places_of_service` maps Location ids
-    to CMS codes; `zone` is the IANA zone where a Location names none.
+    to CMS codes; `zone` is the IANA zone where a Location names none; `billing_provider` a reference such as
+    `Organization/1`, where it is not the Encounter's serviceProvider.
     """
 
     finished_when: frozenset[str] = frozenset({"finished"})
     zone: str | None = None
+    billing_provider: str | None = None
     places_of_service: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,6 +116,8 @@ class _Mapper:
             client_deceased=self._field(patient, "deceasedDateTime", patient.deceased, views.day) if patient else None,
             rendering=self._performer(),
             place_of_service=self._place(location),
+            billing_provider=self.options.billing_provider or encounter.service_provider.reference,
+            version=encounter.meta.version_id or "",
             diagnoses=self._diagnoses(),
             coverage=self._coverage(),
             notes=self._notes(ZoneInfo(zone) if zone else None),

@@ -5,7 +5,7 @@ verdicts = check(visit, context, proposals, (), codebook.load(), policies.load("
 """
 
 from guardrails.candidates import candidates
-from guardrails.check import check, read_notes
+from guardrails.check import check, read_notes, stopped
 from guardrails.verdict import (
     Finding,
     Fix,
@@ -36,4 +36,5 @@ __all__ = [
     "candidates",
     "check",
     "read_notes",
+    "stopped",
 ]

@@ -34,6 +34,11 @@ def read_notes(visit: Visit, codebook: Codebook) -> dict[str, Reading]:
     return {note.id: read(note, codebook, visit.client_names) for note in visit.notes.evidence}
 
 
+def stopped(visit: Visit, context: Context) -> tuple[Finding, ...]:
+    """What stops this visit before any line is looked at. Nobody need be asked for proposals then."""
+    return visit_status.privacy(visit, context) or visit_status.status(visit, context)
+
+
 def check(
     visit: Visit,
     context: Context,
@@ -58,7 +63,7 @@ def check(
     Returns:
         A verdict per proposal in the order given. No line exceeds its proposal or the record.
     """
-    stops = visit_status.privacy(visit, context) or visit_status.status(visit, context)
+    stops = stopped(visit, context)
     if stops or visit.date_of_service is None:
         outcome = outcome_of(stops)
         return Verdicts(

@@ -175,7 +175,8 @@ class Coverage:
 class Visit:
     """One Encounter with everything needed to code it. Times are instants; `zone` is the facility's.
 
-    `starts` and `ends` are the Encounter's period (chart or room time, not face-to-face minutes).
+    `starts` and `ends` are the Encounter's period (chart or room time, not face-to-face minutes); `billing_provider` is
+    who bills, as the EHR refers to it; `version` is the Encounter's version in the EHR.
     """
 
     ehr_id: str
@@ -191,6 +192,8 @@ class Visit:
     client_deceased: date | None = field(default=None, repr=False)
     rendering: Clinician | None = None
     place_of_service: str | None = None
+    billing_provider: str | None = None
+    version: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
     coverage: Coverage = Coverage()
     notes: NoteSet = NoteSet()

@@ -66,7 +66,12 @@ class EhrSettings(_Group):
 
     def site(self) -> SiteOptions:
         """What the mappings need of these settings."""
-        return SiteOptions(finished_when=self.finished_when, zone=self.zone, places_of_service=self.places_of_service)
+        return SiteOptions(
+            finished_when=self.finished_when,
+            zone=self.zone,
+            places_of_service=self.places_of_service,
+            billing_provider=self.billing_provider,
+        )
 
 
 class PayerRule(_Group):

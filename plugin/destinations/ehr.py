@@ -1,0 +1,132 @@
+"""The EHR as a destination: the draft Claim with its Device and Provenance, reconciled by identifier before every try.
+
+A Claim touched by anyone else is never overwritten: if its status is not ours or its ETag is not the one after our last
+write, the job stops as "changed elsewhere" (design: Identity). A write whose answer was lost is recognised by content.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from fhir_mappings import claims, systems
+from fhir_mappings.views import Json
+from guardrails.visit import Visit
+from plugin.ehr import errors
+from plugin.ehr.client import FhirClient
+from plugin.store.store import Delivery, RemoteClaim
+
+NAME = "ehr"
+
+
+class ChangedElsewhere(Exception):
+    """Somebody else touched the Claim; the message says how we know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Where the Claim stands now, its ETag, and whether this try wrote anything."""
+
+    claim_id: str
+    etag: str | None
+    wrote: bool
+
+
+class EhrDestination:
+    """Writes drafts to one EHR that takes Claims."""
+
+    name = NAME
+
+    def __init__(self, client: FhirClient) -> None:
+        self._client = client
+
+    def deliver(
+        self, job: Delivery, known: RemoteClaim | None, visit: Visit, proposer: str, versions: list[str]
+    ) -> Written:
+        """Bring the draft's version to the EHR; safe to repeat however the last try ended.
+
+        Raises:
+            ChangedElsewhere: somebody else touched the Claim; nothing was written.
+            EhrError: the EHR could not be reached or refused; the job is tried again.
+        """
+        claim = job.draft.claim
+        assert claim is not None
+        written = self._write(claim, known)
+        self._explain(written, visit, proposer, versions)
+        return written
+
+    def _write(self, claim: Json, known: RemoteClaim | None) -> Written:
+        theirs = self._find(claim["identifier"][0]["value"])
+        if theirs is None:
+            if known is not None:
+                raise ChangedElsewhere("the Claim that was written is no longer there")
+            query = f"identifier={_encoded(systems.DRAFT_CLAIM_ID)}%7C{_encoded(claim['identifier'][0]['value'])}"
+            made, etag = self._client.create(claim, if_none_exist=query)
+            return self._checked(claim, made, etag, wrote=True)
+        current, etag = self._client.read_with_etag("Claim", str(theirs["id"]))
+        if _same(current, claim):  # an earlier try succeeded and its answer was lost
+            return Written(str(current["id"]), etag, wrote=False)
+        if known is None:
+            raise ChangedElsewhere("a Claim with our identifier exists that we did not write")
+        if known.etag != etag:
+            raise ChangedElsewhere("the Claim has a newer version than our last write")
+        try:
+            made, etag = self._client.update({**claim, "id": current["id"]}, etag=etag)
+        except errors.Conflict:
+            raise ChangedElsewhere("the Claim changed while it was being written") from None
+        return self._checked(claim, made, etag, wrote=True)
+
+    def _find(self, identifier: str) -> Json | None:
+        found = list(self._client.search("Claim", {"identifier": f"{systems.DRAFT_CLAIM_ID}|{identifier}"}, fresh=True))
+        ours = [c for c in found if any(i.get("value") == identifier for i in c.get("identifier") or [])]
+        if len(ours) > 1:
+            raise ChangedElsewhere("more than one Claim carries our identifier")
+        return ours[0] if ours else None
+
+    def _checked(self, sent: Json, made: Json, etag: str | None, *, wrote: bool) -> Written:
+        """A server may answer a conditional create with a Claim that was there; it must be what we sent."""
+        if not _same(made, sent):
+            raise ChangedElsewhere("the server holds another Claim under our identifier")
+        return Written(str(made["id"]), etag, wrote)
+
+    def _explain(self, written: Written, visit: Visit, proposer: str, versions: list[str]) -> None:
+        """Device and Provenance, once per Claim version: R4 Provenance has no identifier, so it is looked for first."""
+        version = (written.etag or "").removeprefix("W/").strip('"')
+        target = f"Claim/{written.claim_id}" + (f"/_history/{version}" if version else "")
+        existing = self._client.search("Provenance", {"target": f"Claim/{written.claim_id}"}, fresh=True)
+        if any(t.get("reference", "").endswith(target) for p in existing for t in p.get("target") or []):
+            return
+        resource = claims.device(proposer, versions)
+        value = resource["identifier"][0]["value"]
+        query = f"identifier={_encoded(systems.AI_SYSTEM_ID)}%7C{_encoded(value)}"
+        made, _ = self._client.create(resource, if_none_exist=query)
+        self._client.create(claims.provenance(target, f"Device/{made['id']}", visit, recorded=datetime.now(UTC)))
+
+
+def _encoded(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _same(theirs: Json, ours: Json) -> bool:
+    """Whether the server's Claim says what ours says: its own id, version and narrative apart."""
+    return bool(_plain(theirs) == _plain(ours))
+
+
+def _plain(value: Any, *, top: bool = True) -> Any:
+    if isinstance(value, dict):
+        left = {k: _plain(v, top=False) for k, v in value.items() if not (top and k in {"id", "text", "implicitRules"})}
+        if top and isinstance(left.get("meta"), dict):
+            left["meta"] = {k: v for k, v in left["meta"].items() if k in {"security", "tag"}}
+        return left
+    if isinstance(value, list):
+        return [_plain(v, top=False) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and len(value) > 18 and value[4:5] == "-" and "T" in value:
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC).isoformat()
+        except ValueError:
+            return value
+    return value

@@ -1,0 +1,116 @@
+"""Put a site together from its settings: tables, payers, proposer, EHR, store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fhir_mappings.bundles import UnusableBundle, visits_in
+from fhir_mappings.visits import VisitRecord
+from guardrails import codebook
+from guardrails.policies import Policy
+from plugin.destinations.ehr import EhrDestination
+from plugin.ehr import notes
+from plugin.ehr.client import FhirClient
+from plugin.ehr.errors import NotFound
+from plugin.ehr.visits import VisitReader
+from plugin.pipeline import Site
+from plugin.proposers.baseline import Baseline
+from plugin.proposers.protocol import Proposer
+from plugin.settings import Payers, Settings, SettingsError
+from plugin.store.store import Store
+
+
+def proposer_of(settings: Settings, book: codebook.Codebook) -> Proposer:
+    """The configured model, else the offline baseline: the choice is made here, once, and never while running."""
+    if settings.model.configured:
+        from plugin.proposers.model import Model
+
+        return Model(settings.model, settings.limits)
+    return Baseline(book)
+
+
+@contextmanager
+def ehr_site(
+    settings: Settings, *, proposer: Proposer | None = None, policy: Policy | None = None, dry_run: bool = False
+) -> Iterator[tuple[Site, VisitReader]]:
+    """A site that reads from an EHR and, unless it is a dry run or the EHR takes no Claims, writes to it.
+
+    Raises:
+        SettingsError: no base URL is set.
+    """
+    if not settings.ehr.base_url:
+        raise SettingsError("ehr.base_url: set the EHR's FHIR base (CLAIMWRIGHT_EHR__BASE_URL or --fhir-base)")
+    book = codebook.load()
+    with ExitStack() as stack:
+        client = stack.enter_context(FhirClient(settings.ehr, settings.limits))
+        reader = VisitReader(client, settings.ehr, settings.limits)
+        store = None
+        destination = None
+        if not dry_run:
+            store = Store.open(settings)
+            stack.callback(store.close)
+            takes_claims = reader.capabilities.offers("Claim", "create") and reader.capabilities.offers(
+                "Claim", "update"
+            )
+            destination = EhrDestination(client) if takes_claims else None
+        yield (
+            Site(
+                settings=settings,
+                codebook=book,
+                payers=Payers.read(settings.payers_file),
+                proposer=proposer or proposer_of(settings, book),
+                read=reader.read,
+                store=store,
+                destination=destination,
+                policy=policy,
+            ),
+            reader,
+        )
+
+
+def bundle_site(settings: Settings, path: Path, *, policy: Policy | None = None) -> tuple[Site, list[str]]:
+    """A site that reads visits from a Bundle file and keeps nothing; with the encounter ids in the file.
+
+    Raises:
+        UnusableBundle: the file is not a FHIR Bundle, or holds no Encounter.
+    """
+    records = {str(r.encounter["id"]): r for r in read_bundle(settings, path)}
+    if not records:
+        raise UnusableBundle(f"{path.name}: the Bundle holds no Encounter")
+
+    def read(encounter_id: str) -> VisitRecord:
+        if encounter_id not in records:
+            raise NotFound(f"Encounter/{encounter_id}: not in {path.name}; there are: {', '.join(sorted(records))}")
+        return records[encounter_id]
+
+    book = codebook.load()
+    site = Site(
+        settings=settings,
+        codebook=book,
+        payers=Payers.read(settings.payers_file),
+        proposer=proposer_of(settings, book),
+        read=read,
+        policy=policy,
+    )
+    return site, sorted(records)
+
+
+def read_bundle(settings: Settings, path: Path) -> list[VisitRecord]:
+    """The visits of a Bundle file.
+
+    Raises:
+        UnusableBundle: the file cannot be read or is no Bundle.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as problem:
+        raise UnusableBundle(f"{path.name}: cannot be read ({problem.strerror})") from None
+    except (ValueError, RecursionError):
+        raise UnusableBundle(f"{path.name}: not valid JSON") from None
+    try:
+        return list(visits_in(content, lambda d: notes.read_inline(d, settings.limits), ehr_id=settings.ehr.id))
+    except UnusableBundle as problem:
+        raise UnusableBundle(f"{path.name}: {problem}") from None

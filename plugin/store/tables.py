@@ -1,0 +1,120 @@
+"""The tables of the store. Keys lead with `ehr_id`: one organisation, many EHRs, patients never merged across them.
+
+Patient text stands in `sealed` alone, encrypted under the visit's own key; every other column holds FHIR logical ids,
+rule ids, hashes, offsets, codes and states.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class Instant(TypeDecorator[datetime]):
+    """An instant in UTC; SQLite keeps no zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """To UTC. A naive datetime is a defect of ours."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a naive datetime")
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Back to an aware UTC datetime."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    """Declarative base; `Base.metadata` is what migrations are compared with."""
+
+
+class SnapshotRow(Base):
+    """What a draft is a function of: ids, versions and hashes of everything that went in."""
+
+    __tablename__ = "snapshot"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    ehr_id: Mapped[str] = mapped_column(String(32), index=True)
+    encounter_id: Mapped[str] = mapped_column(String(64), index=True)
+    as_of: Mapped[date]
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class VisitKeyRow(Base):
+    """The visit's own key, wrapped by the site's. Purging it makes the visit's sealed rows unreadable for good."""
+
+    __tablename__ = "visit_key"
+
+    ehr_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    encounter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    wrapped: Mapped[bytes | None] = mapped_column(LargeBinary)
+    purged_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class SealedRow(Base):
+    """Encrypted patient text: the extracted notes and the proposer's reply, under a snapshot."""
+
+    __tablename__ = "sealed"
+
+    snapshot_key: Mapped[str] = mapped_column(ForeignKey("snapshot.key"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class DraftRow(Base):
+    """One draft per (EHR, Encounter, billing provider, payer). `claim` is rendered once per version and re-sent as it is."""
+
+    __tablename__ = "draft"
+    __table_args__ = (UniqueConstraint("ehr_id", "encounter_id", "billing_provider", "payer"),)
+
+    id: Mapped[str] = mapped_column(String(96), primary_key=True)
+    ehr_id: Mapped[str] = mapped_column(String(32))
+    encounter_id: Mapped[str] = mapped_column(String(64), index=True)
+    billing_provider: Mapped[str] = mapped_column(String(128))
+    payer: Mapped[str] = mapped_column(String(128))
+    snapshot_key: Mapped[str] = mapped_column(ForeignKey("snapshot.key"))
+    version: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    incomplete: Mapped[bool]
+    decided: Mapped[bool] = mapped_column(default=False)
+    claim: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    verdicts: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class DeliveryRow(Base):
+    """The outbox: one job per draft version and destination, committed together with the draft."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("draft_id", "version", "destination"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"), index=True)
+    version: Mapped[int]
+    destination: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[str | None] = mapped_column(String(300))
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class RemoteClaimRow(Base):
+    """Where a draft stands at a destination: its id there and the ETag after our own last write."""
+
+    __tablename__ = "remote_claim"
+
+    draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"), primary_key=True)
+    destination: Mapped[str] = mapped_column(String(16), primary_key=True)
+    claim_id: Mapped[str] = mapped_column(String(128))
+    etag: Mapped[str | None] = mapped_column(String(200))
+    version: Mapped[int]
