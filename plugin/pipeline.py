@@ -12,6 +12,7 @@ deliver   reconcile by identifier, then write                              plugi
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -169,7 +170,7 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Reply
     with _timed(site, "propose"):
         answer = site.proposer.propose(request)
     if site.store:
-        site.store.seal(taken.key, "notes", "\f".join(o.note.text for o in outgoing))
+        site.store.seal(taken.key, "notes", json.dumps({o.note.id: o.note.text for o in outgoing}))
         site.store.seal(taken.key, "reply", answer.reply.model_dump_json())
     return answer.reply, outgoing
 

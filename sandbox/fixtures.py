@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from guardrails.verdict import Proposal, Quoted
+from guardrails.verdict import Proposal
+from plugin import proposals_file
 
 ROOT = Path(__file__).resolve().parent.parent / "fixtures"
 HALVES = ("development", "held_back")
@@ -71,18 +72,9 @@ def load_one(folder: Path) -> Fixture:
         gold=tuple(expected["gold"]),
         lacking=tuple(expected["lacking"]),
         cases=tuple(
-            Case(c["name"], tuple(proposal(p) for p in c["proposals"]), tuple(c["outcomes"])) for c in expected["cases"]
+            Case(c["name"], tuple(proposals_file.proposal(p) for p in c["proposals"]), tuple(c["outcomes"]))
+            for c in expected["cases"]
         ),
-    )
-
-
-def proposal(raw: Json) -> Proposal:
-    """A proposal as fixtures and the command line write it."""
-    return Proposal(
-        code=raw["code"],
-        units=raw.get("units", 1),
-        modifiers=tuple(raw.get("modifiers", ())),
-        quotes=tuple(Quoted(text) for text in raw.get("quotes", ())),
     )
 
 

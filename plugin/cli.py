@@ -1,0 +1,409 @@
+"""The command line. Results go to standard output, complaints to standard error; `--json` prints JSON and nothing else.
+
+Exit codes: 0 done (for `check`: every proposal is ready); 1 `check` held or rejected something; 2 the input or a setting
+is wrong; 3 the EHR or the model is not to be had now, try again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fhir_mappings.bundles import UnusableBundle
+from fhir_mappings.claims import UnwritableClaim
+from fhir_mappings.views import UnusableResource
+from guardrails import Outcome, Verdict, Verdicts, codebook, policies
+from guardrails.rules import families
+from plugin import pipeline, proposals_file, site, verdict_json
+from plugin import settings as settings_module
+from plugin.ehr.errors import EhrError, NotFound, Refused, UnsafeUrl
+from plugin.proposers.protocol import ModelMisconfigured, ProposerError
+from plugin.settings import Settings, SettingsError
+from plugin.store.store import Draft, Store
+from plugin.store.vault import VaultError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_WRONG = (
+    UnusableBundle, UnusableResource, UnwritableClaim, SettingsError, ModelMisconfigured, NotFound, Refused, UnsafeUrl,
+    proposals_file.UnusableProposals, policies.PolicyError, codebook.CodebookError, VaultError,
+)  # fmt: skip
+_LATER = (EhrError, ProposerError)
+_COLOURS = {Outcome.READY: "green", Outcome.HELD: "yellow", Outcome.REJECTED: "red"}
+
+
+def _answering(command: Callable[P, T]) -> Callable[P, T]:
+    """Turn our own errors into one line on standard error and an exit code."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except _WRONG as problem:
+            click.echo(f"claimwright: {problem}", err=True)
+            sys.exit(2)
+        except _LATER as problem:
+            click.echo(f"claimwright: {problem}", err=True)
+            sys.exit(3)
+
+    return run
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="claimwright")
+def main() -> None:
+    """See the module's text, which is the help."""
+
+
+@main.command()
+@click.option("--encounter", help="Logical id of the Encounter. May be left out with a Bundle that holds one.")
+@click.option("--fhir-base", help="The EHR's FHIR R4 base URL (else the setting ehr.base_url).")
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Read the visit from a FHIR Bundle file instead; nothing is kept or written.",
+)
+@click.option(
+    "--policy", "policy_file", type=click.Path(path_type=Path), help="A payer policy (TOML) to use whoever pays."
+)
+@click.option("--dry-run", is_flag=True, help="Read, propose and prove; keep and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts and the draft Claim as JSON.")
+@_answering
+def propose(
+    encounter: str | None,
+    fhir_base: str | None,
+    bundle: Path | None,
+    policy_file: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Take one visit through the whole line: read, propose, prove, write a draft Claim.
+
+    With OPENAI_BASE_URL or OPENAI_API_KEY set, that model proposes; otherwise the offline baseline does.
+    """
+    settings = _settings(fhir_base)
+    policy = policies.read(policy_file) if policy_file else None
+    if bundle is not None:
+        built, ids = site.bundle_site(settings, bundle, policy=policy)
+        _show_result(pipeline.code_visit(built, _one_of(encounter, ids)), built.proposer.name, as_json)
+        return
+    if not encounter:
+        raise click.UsageError("--encounter is needed, unless --bundle holds exactly one visit")
+    with site.ehr_site(settings, policy=policy, dry_run=dry_run) as (live, _):
+        _show_result(pipeline.code_visit(live, encounter), live.proposer.name, as_json)
+
+
+@main.command()
+@click.option("--bundle", type=click.Path(path_type=Path), required=True, help="The visit as a FHIR Bundle file.")
+@click.option("--encounter", help="Logical id of the Encounter, where the Bundle holds several.")
+@click.option(
+    "--proposals",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="JSON list of {code, units, modifiers, quotes: [text]}.",
+)
+@click.option(
+    "--policy", "policy_file", type=click.Path(path_type=Path), help="A payer policy (TOML) to use whoever pays."
+)
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The date of the check (else today).")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@_answering
+def check(
+    bundle: Path,
+    encounter: str | None,
+    proposals: Path,
+    policy_file: Path | None,
+    as_of: datetime | None,
+    as_json: bool,
+) -> None:
+    """Prove proposals against a visit in a Bundle. No server, no model, no store."""
+    asked = proposals_file.read(proposals)
+    policy = policies.read(policy_file) if policy_file else None
+    settings = _settings(None)
+    built, ids = site.bundle_site(
+        settings.model_copy(update={"model": settings_module.ModelSettings()}), bundle, policy=policy
+    )
+    if as_of is not None:
+        built = replace(built, today=as_of.date)
+    understood = pipeline.understand(built, built.read(_one_of(encounter, ids)))
+    verdicts = pipeline.prove(built, understood, asked)
+    if as_json:
+        click.echo(json.dumps(verdict_json.verdicts_json(verdicts) | {"problems": list(understood.problems)}, indent=2))
+    else:
+        _show_verdicts(verdicts, understood.problems, f"policy {understood.policy.id}")
+    sys.exit(0 if all(v.outcome is Outcome.READY for v in verdicts.verdicts) else 1)
+
+
+@main.command()
+@click.argument("code")
+@click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="Date of service (else today).")
+@_answering
+def codes(code: str, on: datetime | None) -> None:
+    """What a code means on a date: label, how it is counted, who usually gives it, when it is in force."""
+    book = codebook.load()
+    text = codebook.normalize(code)
+    if not codebook.is_well_formed(text):
+        click.echo(
+            f"claimwright: {verdict_json.shown_code(code)} has neither the form of HCPCS Level II nor of CPT", err=True
+        )
+        sys.exit(2)
+    day = on.date() if on else date.today()  # noqa: DTZ011 - a person at a terminal means their own today
+    meanings = book.meanings(text)
+    if not meanings:
+        table = book.table_for(text)
+        window = (
+            f"they cover {table.covers_from} to {table.covers_through}" if table else "no table of its system is loaded"
+        )
+        click.echo(f"claimwright: {text} is not in the loaded tables ({window})", err=True)
+        sys.exit(2)
+    grid = Table(title=f"{text} on {day}", show_header=False, title_justify="left")
+    for entry in meanings:
+        state = "in force" if entry.in_force(day) else "not in force"
+        until = entry.in_force_through or "no end known"
+        grid.add_row("meaning", f"{entry.label} ({state}; {entry.in_force_from or 'start not in table'} to {until})")
+        counted = entry.unit_rule.value + (f", from minute {entry.from_minute}" if entry.from_minute else "")
+        grid.add_row("counted", counted + (f" to {entry.to_minute}" if entry.to_minute else ""))
+        if entry.ladder:
+            rungs = " < ".join(rung.code for rung in book.ladder(entry, day))
+            grid.add_row("ladder", f"{entry.ladder}: {rungs}")
+        if entry.add_on_to:
+            grid.add_row("add-on to", " ".join(sorted(entry.add_on_to)))
+        grid.add_row("usual clinician", " ".join(sorted(entry.levels)) or "not in table")
+        grid.add_row("Medicare", "payable" if entry.medicare else "not payable")
+        grid.add_row("source", entry.source)
+    _console().print(grid)
+
+
+@main.command()
+@click.argument("rule_id", required=False)
+@_answering
+def rules(rule_id: str | None) -> None:
+    """All rules, or one: what it says, what it does, who asks for it, who can cure it."""
+    every = codebook.load().rules()
+    if rule_id and rule_id.upper() not in every:
+        click.echo("claimwright: no such rule; `claimwright rules` lists them", err=True)
+        sys.exit(2)
+    chosen = {rule_id.upper(): every[rule_id.upper()]} if rule_id else every
+    grid = Table("rule", "effect", "says", "authority", "cured by")
+    for _, members in families(chosen):
+        for each in members:
+            grid.add_row(each.id, each.effect.value, escape(each.sentence), escape(each.authority), each.cured_by.value)
+        grid.add_section()
+    _console().print(grid)
+
+
+@main.command()
+@click.argument("draft")
+@click.option("--quotes", is_flag=True, help="Show the note's words behind each line (patient data on your screen).")
+@click.option("--json", "as_json", is_flag=True, help="Print the stored draft as JSON.")
+@_answering
+def explain(draft: str, quotes: bool, as_json: bool) -> None:
+    """How a draft came about, from quote to arithmetic to Claim. DRAFT is its id, or the Encounter's."""
+    store = Store.open(_settings(None))
+    try:
+        direct = store.draft(draft)
+        found = [direct] if direct else store.drafts(encounter_id=draft)
+        if not found:
+            click.echo("claimwright: no draft of that id; `claimwright drafts` lists them", err=True)
+            sys.exit(2)
+        for each in found:
+            if as_json:
+                click.echo(
+                    json.dumps(
+                        {
+                            "id": each.id,
+                            "version": each.version,
+                            "state": each.state.value,
+                            **each.verdicts,
+                            "claim": each.claim,
+                        },
+                        indent=2,
+                    )
+                )
+            else:
+                _explain(store, each, quotes)
+    finally:
+        store.close()
+
+
+@main.command()
+@_answering
+def drafts() -> None:
+    """The drafts in the store: id, version, state, lines, and where they were delivered."""
+    store = Store.open(_settings(None))
+    try:
+        grid = Table("draft", "version", "state", "lines", "delivery")
+        for each in store.drafts():
+            job = store.last_delivery(each.id)
+            lines = ", ".join(
+                f"{v['line']['code']} x {v['line']['units']}"
+                for v in each.verdicts["verdicts"]
+                if v["outcome"] == "ready"
+            )
+            delivery = f"{job.state.value}{f': {job.problem}' if job.problem else ''}" if job else "-"
+            grid.add_row(each.id, str(each.version), each.state.value, lines or "-", escape(delivery))
+        _console().print(grid)
+    finally:
+        store.close()
+
+
+@main.command()
+@click.argument("encounter")
+@_answering
+def purge(encounter: str) -> None:
+    """Destroy the key of a visit's sealed text: its notes and replies in the store can never be read again."""
+    settings = _settings(None)
+    store = Store.open(settings)
+    try:
+        click.echo("purged" if store.purge(settings.ehr.id, encounter) else "nothing sealed for that Encounter")
+    finally:
+        store.close()
+
+
+@main.command("vault-key")
+def vault_key() -> None:
+    """Print a new key for the setting vault_key (CLAIMWRIGHT_VAULT_KEY)."""
+    from cryptography.fernet import Fernet
+
+    click.echo(Fernet.generate_key().decode())
+
+
+def _settings(fhir_base: str | None) -> Settings:
+    loaded = settings_module.load()
+    return (
+        loaded.model_copy(update={"ehr": loaded.ehr.model_copy(update={"base_url": fhir_base})})
+        if fhir_base
+        else loaded
+    )
+
+
+def _one_of(encounter: str | None, ids: list[str]) -> str:
+    if encounter is None and len(ids) != 1:
+        raise click.UsageError(
+            f"the Bundle holds {len(ids)} visits; choose one with --encounter: {', '.join(ids[:20])}"
+        )
+    return encounter or ids[0]
+
+
+def _console() -> Console:
+    """Tables need room: without a terminal they are as wide as they like, so that nothing is cut in a file or a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def _show_result(result: pipeline.Result, proposer: str, as_json: bool) -> None:
+    if as_json:
+        shown: dict[str, Any] = verdict_json.verdicts_json(result.verdicts)
+        shown |= {
+            "proposer": proposer,
+            "policy": result.understood.policy.id,
+            "problems": list(result.understood.problems),
+        }
+        shown |= {
+            "draft": result.draft.id if result.draft else None,
+            "written": result.wrote,
+            "delivery_problem": result.problem,
+        }
+        click.echo(json.dumps(shown | {"claim": result.claim}, indent=2))
+        return
+    _show_verdicts(
+        result.verdicts, result.understood.problems, f"proposed by {proposer}, policy {result.understood.policy.id}"
+    )
+    if result.draft is not None:
+        written = "written to the EHR" if result.wrote else "nothing new to write"
+        click.echo(f"draft {result.draft.id} version {result.draft.version}: {result.problem or written}")
+
+
+def _show_verdicts(verdicts: Verdicts, problems: tuple[str, ...], how: str) -> None:
+    console = _console()
+    grid = Table("proposed", "outcome", "line", "why", title=how, title_justify="left")
+    for verdict in verdicts.verdicts:
+        grid.add_row(
+            _proposed(verdict),
+            f"[{_COLOURS[verdict.outcome]}]{verdict.outcome.value}",
+            _line(verdict),
+            "\n".join(why(verdict)),
+        )
+    console.print(grid)
+    for finding in verdicts.findings:
+        console.print(f"visit: {escape(finding.message)} [{finding.rule_id}]", markup=True)
+    for problem in problems:
+        console.print(f"record: {escape(problem)}")
+    for notice in verdicts.notices:
+        console.print(f"site: {escape(notice)}")
+    stand = ", ".join(f"{line.code} x {line.units}" for line in verdicts.lines)
+    console.print(f"lines that stand: {stand or 'none'}")
+
+
+def _proposed(verdict: Verdict) -> str:
+    shown = verdict_json.proposal_json(verdict.proposal)
+    return f"{shown['code']} x {shown['units']}" + (f" {' '.join(shown['modifiers'])}" if shown["modifiers"] else "")
+
+
+def _line(verdict: Verdict) -> str:
+    if verdict.line is None:
+        return "-"
+    return f"{verdict.line.code} x {verdict.line.units}\n{verdict.line.arithmetic}"
+
+
+def why(verdict: Verdict) -> list[str]:
+    """The findings as a person reads them, with the lower value that fits; one short word for a clean line."""
+    said = [f"{escape(f.message)} ({f.rule_id})" for f in verdict.findings]
+    if verdict.fix:
+        said.append(f"a person may accept {verdict.fix.code} x {verdict.fix.units}")
+    return said or ["documented"]
+
+
+def _explain(store: Store, draft: Draft, quotes: bool) -> None:
+    console = _console()
+    sealed = store.unseal(draft.snapshot_key, "notes") if quotes else None
+    notes: dict[str, str] = json.loads(sealed) if sealed else {}
+    console.print(
+        f"[bold]draft {draft.id}[/] version {draft.version}, {draft.state.value}, policy {draft.verdicts.get('policy')}"
+    )
+    for verdict in draft.verdicts["verdicts"]:
+        proposal, line = verdict["proposal"], verdict["line"]
+        console.print(
+            f"\nproposed {proposal['code']} x {proposal['units']} {' '.join(proposal['modifiers'])} -> {verdict['outcome']}"
+        )
+        if line:
+            for quote in line["evidence"]:
+                words = notes.get(quote["note"], "")[quote["start"] : quote["end"]]
+                console.print(
+                    f"  evidence  {quote['note']} [{quote['start']}:{quote['end']}]"
+                    + (f"  {words!r}" if words else ""),
+                    markup=False,
+                )
+            console.print(f"  counted   {line['arithmetic']} -> {line['units']} unit(s)")
+            console.print(
+                f"  line      {line['code']} {' '.join(line['modifiers'])} on {line['date_of_service']}, place {line['place_of_service']}, diagnoses {', '.join(line['diagnoses'])}"
+            )
+        for finding in verdict["findings"]:
+            console.print(
+                f"  {finding['effect']:<9} {escape(finding['message'])} ({finding['rule']}; {escape(finding['authority'])})"
+            )
+    for finding in draft.verdicts["findings"]:
+        console.print(f"visit: {escape(finding['message'])} ({finding['rule']})")
+    job = store.last_delivery(draft.id)
+    remote = store.remote(draft.id, job.destination) if job else None
+    if remote:
+        console.print(
+            f"\nClaim/{remote.claim_id} at {job.destination if job else ''}, version {remote.version} of the draft, ETag {remote.etag}"
+        )
+    elif job:
+        console.print(f"\ndelivery: {job.state.value} {job.problem or ''}")
+
+
+if __name__ == "__main__":
+    main()
