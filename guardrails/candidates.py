@@ -27,7 +27,7 @@ def candidates(visit: Visit, readings: Iterable[Reading], codebook: Codebook, po
         return ()
     named = set(ALWAYS)
     for reading in readings:
-        named |= reading.mentioned_services.keys()
+        named |= reading.declared_services.keys() | reading.mentioned_services.keys()
     if named & {"counseling", "psychotherapy"}:
         named |= {"counseling", "psychotherapy"}
     if named & {"assessment", "diagnostic_evaluation"}:

@@ -121,6 +121,14 @@ SERVICE_NOT_NAMED = rule(
     cured_by=CuredBy.NOTE,
     lacks="C05",
 )
+SEVERAL_SERVICES = rule(
+    "CODE-073",
+    Effect.HOLD,
+    "The note speaks of several services and does not say which of them it documents.",
+    authority="domain 4.2 C05 (words that identify the billed service)",
+    cured_by=CuredBy.NOTE,
+    lacks="C05",
+)
 CLIENT_ABSENT = rule(
     "CODE-072",
     Effect.BLOCK,
@@ -236,8 +244,8 @@ def eligible(code: Code, clinician: Clinician | None, visit: Visit, policy: Poli
 def documented_service(code: Code, readings: Sequence[Reading]) -> tuple[Finding, ...]:
     """Whether the notes document the service that the code stands for, by what they call it.
 
-    A name in the title or service line decides; failing that, a name anywhere. A note that names only other services
-    documents another service, whatever was proposed.
+    A name in the title or service line decides; failing that, a name anywhere, if no other service is spoken of as well.
+    A note that names only other services documents another service, whatever was proposed.
     """
     if code.service is None:
         return ()
@@ -251,11 +259,14 @@ def documented_service(code: Code, readings: Sequence[Reading]) -> tuple[Finding
             mentioned.setdefault(service, reading.at(span))
     if declared:
         return _against(code, own, declared)
-    if own & mentioned.keys():
-        return _against(code, own, mentioned) if _mere_mention(code, own, mentioned, readings) else ()
-    if mentioned:
+    if not mentioned:
+        return (found(SERVICE_NOT_NAMED, code=code.code),)
+    if not own & mentioned.keys():
         return (found(OTHER_SERVICE, where=list(mentioned.values())[:1], code=code.code),)
-    return (found(SERVICE_NOT_NAMED, code=code.code),)
+    if _mere_mention(code, own, mentioned, readings):
+        return (found(OTHER_SERVICE, where=[q for s, q in mentioned.items() if s not in own][:1], code=code.code),)
+    competing = mentioned.keys() - own - _ALSO_NAMED.get(code.service, set())
+    return (found(SEVERAL_SERVICES, where=[mentioned[s] for s in sorted(competing)]),) if competing else ()
 
 
 def _against(code: Code, own: set[str], named: dict[str, Quote]) -> tuple[Finding, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from guardrails.codebook import Codebook
-from guardrails.time_statements import TimeStatement, dates_in, read_times
+from guardrails.time_statements import TimeStatement, dates_in, is_given_now, read_times
 from guardrails.verdict import Quote
 from guardrails.visit import Note
 
@@ -112,7 +112,7 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
         times=read_times(text),
         elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,
-        mentioned_services=_services_in(text, (0, len(text)), codebook),
+        mentioned_services=_services_given(text, codebook),
         no_service=_first(_NO_SERVICE, clients, unless_before=_PAST),
         client_absent=_first(_ABSENT, clients),
         group=_first(_GROUP, text),
@@ -211,6 +211,17 @@ def _declared_services(text: str, sections: list[Section], codebook: Codebook) -
             for service, where in _services_in(text, span, codebook).items():
                 declared.setdefault(service, where)
     return declared
+
+
+def _services_given(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
+    """Services that a sentence anywhere speaks of as given in this contact; a bare mention is no statement of it."""
+    found = {}
+    for service, pattern in codebook.services.items():
+        spans = (match.span() for match in pattern.finditer(text))
+        given = next((span for span in spans if is_given_now(text, span)), None)
+        if given:
+            found[service] = given
+    return found
 
 
 def _services_in(text: str, span: tuple[int, int], codebook: Codebook) -> dict[str, tuple[int, int]]:

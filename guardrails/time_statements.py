@@ -58,19 +58,19 @@ class Duration:
 
 TimeStatement = ClockRange | Duration
 
-_TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.?\s?m\b\.?|noon\b)?"
+_TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.?\s?m\b\.?|[ap]\b|noon\b)?"
 _MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?|hours)\b)?"
 _TO = r"\s*(?:-|–|—|\bto\b|\buntil\b|\btill\b|\bthrough\b|\band\b)\s*"
 _RANGE = re.compile(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
 _MILITARY_RANGE = re.compile(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITARY.format(n=2)}(?![\d/%-])", re.I)
 _GAP = r"(?:\s*(?:time|clock)?(?:\s*(?:of\s+)?(?:session|service|contact))?\s*(?:\([^)\n]{0,20}\))?\s*(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b|\s)\s*)"
 _START = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?)|time\s+in|clock(?:ed)?\s+in|arrival)\b{_GAP}{{1,2}}"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?)|time\s+in|clock(?:ed)?\s+in|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
 _STOP = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion))|time\s+out|clock(?:ed)?\s+out|departure)\b{_GAP}{{1,2}}"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion))|time\s+out|clock(?:ed)?\s+out|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
@@ -151,6 +151,10 @@ _NOUN_AFTER = re.compile(
     r"|(?:were |was )?spent (?:in|on|with)|total\b|with (?:the )?(?:client|patient)|face[- ]to[- ]face|in session|duration|in (?:total|length|duration))",
     re.IGNORECASE,
 )
+_GIVEN = re.compile(
+    r"\b(?:seen|met|attended|provided|conducted|held|completed|facilitated|received|participated|engaged|delivered|today|this (?:session|visit|contact|meeting|group|service))\b",
+    re.IGNORECASE,
+)
 _SESSION_LABEL = re.compile(
     r"\b(?:time|start|stop|begin|end|session|service|seen|met|in/out|attended|held|conducted|from|between)\b[^.\n]{0,40}$",
     re.IGNORECASE,
@@ -183,6 +187,13 @@ def _restating(text: str, duration: Duration, ranges: list[ClockRange]) -> Durat
             if each.role is Role.SESSION and 0 <= duration.span[0] - each.span[1] < 30 and _RESTATES.fullmatch(between):
                 return Duration(duration.span, duration.minutes, Role.SESSION)
     return duration
+
+
+def is_given_now(text: str, span: tuple[int, int]) -> bool:
+    """Whether the clause around a span speaks of this contact: given, and not planned, recommended or recalled."""
+    before, after = _clause(text, span)
+    planned = _ELSEWHERE.search(before) or _ELSEWHERE.search(after)
+    return not planned and bool(_GIVEN.search(before) or _GIVEN.search(after))
 
 
 def dates_in(text: str) -> Iterator[tuple[int, date]]:
