@@ -324,7 +324,7 @@ def _number(text: str | None) -> float:
     return _TENS.get(tens, _ONES.get(tens, 0)) + _ONES.get(ones, 0)
 
 
-_SENTENCE_END = re.compile(r"[\n;]|[.!?](?:\s+(?=[A-Z0-9\"“])|$)")
+_SENTENCE_END = re.compile(r"[\n;]|[.!?](?:\s+(?=[A-Z0-9\"“])|\s*$)")
 
 
 def _clause(text: str, span: tuple[int, int]) -> tuple[str, str]:

@@ -1,0 +1,193 @@
+"""The EHR client against a loopback server that behaves as servers do on bad days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from plugin.ehr import errors
+from plugin.ehr.client import FhirClient
+from plugin.settings import EhrSettings, Limits
+from tests.scripted import Answer, ScriptedServer
+
+PATIENT = {"resourceType": "Patient", "id": "1", "meta": {"versionId": "3"}}
+
+
+def page(*ids: str, following: str | None = None) -> dict[str, object]:
+    links = [{"relation": "next", "url": following}] if following else []
+    return {
+        "resourceType": "Bundle",
+        "link": links,
+        "entry": [{"resource": {"resourceType": "Patient", "id": i}} for i in ids],
+    }
+
+
+@pytest.fixture
+def waited() -> list[float]:
+    """The seconds that the client asked to wait."""
+    return []
+
+
+@pytest.fixture
+def client(scripted: ScriptedServer, waited: list[float]) -> Iterator[FhirClient]:
+    """A client of the scripted server that notes its waits and does not sleep."""
+    with FhirClient(
+        EhrSettings(base_url=scripted.base, bearer_token="t0ken"), Limits(pages=3), sleep=waited.append
+    ) as made:
+        yield made
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "7"}, {"Retry-After": "Wed, 21 Oct 2065 07:28:00 GMT"}])
+def test_429_waits_as_long_as_the_server_asks(
+    client: FhirClient, scripted: ScriptedServer, waited: list[float], headers: dict[str, str]
+) -> None:
+    """Seconds or an HTTP date; then the read succeeds."""
+    scripted.script(Answer(429, {}, headers), Answer(200, PATIENT))
+    assert waited == []
+    if headers["Retry-After"] == "7":
+        assert client.read("Patient", "1")["id"] == "1"
+        assert waited == [7.0]
+    else:  # decades are longer than the budget: given up, not slept through
+        with pytest.raises(errors.Throttled):
+            client.read("Patient", "1")
+        assert waited == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(500, {}),
+        Answer(502, b"<html>", content_type="text/html"),
+        Answer(503, {}),
+        Answer(504, {}),
+        Answer(drop=True),
+    ],
+)
+def test_reads_survive_passing_failures(
+    client: FhirClient, scripted: ScriptedServer, waited: list[float], answer: Answer
+) -> None:
+    """5xx and dropped connections are tried again, with growing waits."""
+    scripted.script(answer, answer, Answer(200, PATIENT))
+    assert client.read("Patient", "1")["id"] == "1"
+    assert len(waited) == 2
+    assert len(scripted.requests) == 3
+
+
+def test_reads_give_up_in_the_end(client: FhirClient, scripted: ScriptedServer) -> None:
+    """Five tries and no more."""
+    scripted.script(Answer(503, {}))
+    with pytest.raises(errors.Unreachable):
+        client.read("Patient", "1")
+    assert len(scripted.requests) == 5
+
+
+@pytest.mark.parametrize("answer", [Answer(500, {}), Answer(502, {}), Answer(504, {}), Answer(drop=True)])
+def test_a_write_whose_answer_is_lost_is_not_repeated(
+    client: FhirClient, scripted: ScriptedServer, answer: Answer
+) -> None:
+    """It may have happened: the caller must look before trying again."""
+    scripted.script(answer)
+    with pytest.raises(errors.OutcomeUnknown):
+        client.create({"resourceType": "Claim"})
+    assert len(scripted.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, errors.Refused), (401, errors.Unauthorized), (403, errors.Forbidden), (404, errors.NotFound), (405, errors.NotOffered),
+        (409, errors.Conflict), (410, errors.NotFound), (412, errors.Conflict), (422, errors.Refused), (302, errors.UnsafeUrl),
+    ],
+)  # fmt: skip
+def test_each_refusal_has_its_error(
+    client: FhirClient, scripted: ScriptedServer, status: int, kind: type[errors.EhrError]
+) -> None:
+    """Not retried; the server's issue codes are told, its free text is not."""
+    outcome = {
+        "resourceType": "OperationOutcome",
+        "issue": [{"severity": "error", "code": "invalid", "diagnostics": "Ostrava 1988"}],
+    }
+    scripted.script(Answer(status, outcome, {"Location": "https://evil.example/"}))
+    with pytest.raises(kind) as problem:
+        client.read("Patient", "1")
+    assert len(scripted.requests) == 1
+    assert "(invalid)" in str(problem.value)
+    assert "Ostrava" not in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(200, b"<html>Please log in</html>", content_type="text/html"),
+        Answer(200, b"{not json"),
+        Answer(200, b"[1]"),
+        Answer(200, {"no": "type"}),
+        Answer(200, b"[" * 200_000),
+    ],
+)
+def test_200_with_something_else_is_not_fhir(client: FhirClient, scripted: ScriptedServer, answer: Answer) -> None:
+    """A login page with status 200 is no patient."""
+    scripted.script(answer)
+    with pytest.raises(errors.NotFhir):
+        client.read("Patient", "1")
+
+
+def test_pages_are_followed_and_duplicates_dropped(client: FhirClient, scripted: ScriptedServer) -> None:
+    """All pages, each resource once; entries of other types are left out; the search's values stay out of the URL."""
+    first = page("1", "2", following=f"{scripted.base}?page=2")
+    first["entry"].append({"resource": {"resourceType": "OperationOutcome"}})  # type: ignore[attr-defined]
+    scripted.script(Answer(200, first), Answer(200, page("2", "3")))
+    assert [p["id"] for p in client.search("Patient", {"family": "Ostrava"})] == ["1", "2", "3"]
+    assert "Ostrava" not in "".join(r.path for r in scripted.requests)
+
+
+def test_a_next_link_elsewhere_is_not_followed(client: FhirClient, scripted: ScriptedServer) -> None:
+    """Our token goes to the configured base only."""
+    scripted.script(Answer(200, page("1", following="https://evil.example/fhir?page=2")))
+    with pytest.raises(errors.UnsafeUrl):
+        list(client.search("Patient", {}))
+    assert len(scripted.requests) == 1
+
+
+def test_next_links_in_a_circle_and_endless_pages_stop(client: FhirClient, scripted: ScriptedServer) -> None:
+    """A circle is seen; otherwise the page limit ends it."""
+    scripted.script(Answer(200, page("1", following=f"{scripted.base}?page=1")))
+    with pytest.raises(errors.TooMuch, match="circle"):
+        list(client.search("Patient", {}))
+    scripted.script(*(Answer(200, page(str(n), following=f"{scripted.base}?page={n + 1}")) for n in range(5)))
+    with pytest.raises(errors.TooMuch, match="pages"):
+        list(client.search("Patient", {}))
+
+
+def test_an_answer_over_the_size_limit_is_refused(scripted: ScriptedServer) -> None:
+    """Counted after decompression, before it is parsed."""
+    scripted.script(Answer(200, {"resourceType": "Patient", "id": "x" * 1000}))
+    with (
+        FhirClient(EhrSettings(base_url=scripted.base), Limits(response_bytes=500)) as client,
+        pytest.raises(errors.TooMuch),
+    ):
+        client.read("Patient", "1")
+
+
+def test_a_server_without_post_search_is_searched_by_get(client: FhirClient, scripted: ScriptedServer) -> None:
+    """405 on `_search` falls back to GET."""
+    scripted.script(Answer(405, {}), Answer(200, page("1")))
+    assert [p["id"] for p in client.search("Patient", {"_id": "1"})] == ["1"]
+    assert [r.method for r in scripted.requests] == ["POST", "GET"]
+
+
+def test_writes_carry_their_conditions(client: FhirClient, scripted: ScriptedServer) -> None:
+    """If-None-Exist on create, If-Match on update, the token on both; a bare answer is completed by a read."""
+    claim = {"resourceType": "Claim", "id": "9"}
+    scripted.script(
+        Answer(201, None, {"Location": f"{scripted.base}/Claim/9/_history/1"}), Answer(200, claim, {"ETag": 'W/"1"'})
+    )
+    made, etag = client.create({"resourceType": "Claim"}, if_none_exist="identifier=a%7Cb")
+    assert (made["id"], etag) == ("9", 'W/"1"')
+    scripted.script(Answer(200, claim, {"ETag": 'W/"2"'}))
+    assert client.update(claim, etag='W/"1"')[1] == 'W/"2"'
+    sent = [r.headers for r in scripted.requests]
+    assert sent[0]["if-none-exist"] == "identifier=a%7Cb"
+    assert sent[2]["if-match"] == 'W/"1"'
+    assert all(h["authorization"] == "Bearer t0ken" for h in sent)

@@ -1,0 +1,122 @@
+"""The gate: what leaves, in which form, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fhir_mappings.identifiers import SurfaceForm
+from guardrails.evidence import prove
+from guardrails.visit import Visit
+from plugin import privacy
+from plugin.settings import EhrSettings, ModelSettings, SettingsError
+from prompts import Reply, ReplyLine, ReplyQuote
+from tests.conftest import TODAY, a_note, a_visit
+
+TEXT = (
+    "Client: Grace Ostrava, DOB 07/14/1988, MRN: RB-104417, phone (937) 555-0117, grace.o@mail.example\n"
+    "Grace said grace before lunch; Ms. Ostrava's mother called 937-555-0199. CLIENT-1 is a form number.\n"
+    "Start time: 2:00 PM\nStop   time:\t2:45 PM\nGrace Ostrava rehearsed the budget twice.\nSigned by Tobias Renner\n"
+)
+FORMS = (
+    SurfaceForm("CLIENT", "Grace Ostrava"),
+    SurfaceForm("CLINICIAN", "Tobias Renner"),
+    SurfaceForm("CLIENT", "Ostrava", any_case=False),
+    SurfaceForm("CLIENT", "Grace", any_case=False),
+    SurfaceForm("MRN", "RB-104417"),
+)
+SANDBOX = EhrSettings(sandbox=True)
+
+
+def gate(
+    visit: Visit | None = None, ehr: EhrSettings = SANDBOX, model: ModelSettings | None = None
+) -> tuple[privacy.Outgoing, ...]:
+    return privacy.open_gate(visit or a_visit(a_note(TEXT)), TODAY, FORMS, ehr, model)
+
+
+def test_known_and_recognisable_identifiers_are_replaced() -> None:
+    """Names, numbers, dates of birth and contacts leave as placeholders; ordinary words stay."""
+    (outgoing,) = gate()
+    sent = outgoing.sent.text
+    for gone in ("Ostrava", "Grace ", "Renner", "RB-104417", "07/14/1988", "555-0117", "555-0199", "mail.example"):
+        assert gone not in sent
+    assert "said grace before lunch" in sent
+
+
+def test_each_surface_form_has_its_own_placeholder_that_no_text_holds() -> None:
+    """CLIENT-1 stands in the note already, so no form gets it."""
+    (outgoing,) = gate()
+    assert outgoing.sent.text.count("CLIENT-1 ") == 1
+    assert {"CLIENT-2", "CLIENT-3", "CLIENT-4"} <= set(privacy.client_placeholders([outgoing]))
+
+
+def test_the_segment_map_covers_the_sent_text_and_leads_back() -> None:
+    """Every stretch of sent text maps to an original stretch, in order and without gaps."""
+    (outgoing,) = gate()
+    assert outgoing.segments[0].sent[0] == 0
+    assert outgoing.segments[-1].sent[1] == len(outgoing.sent.text)
+    for before, after in zip(outgoing.segments, outgoing.segments[1:], strict=False):
+        assert before.sent[1] == after.sent[0]
+        assert before.original[1] == after.original[0]
+    assert outgoing.original_of(outgoing.sent.text) == TEXT
+
+
+def test_a_quote_of_sent_text_becomes_the_notes_own_words() -> None:
+    """A placeholder in a quote is led back to the name it stands for, then proven against the original note."""
+    (outgoing,) = gate()
+    words = next(line for line in outgoing.sent.text.splitlines() if "rehearsed" in line)
+    line = ReplyLine(code="H2014", units=3, modifiers=[], quotes=[ReplyQuote(note="note-1", element="S03", text=words)])
+    (proposal,) = privacy.proposals_of(Reply(lines=[line], nothing_because=None), [outgoing])
+    assert proposal.quotes[0].text == "Grace Ostrava rehearsed the budget twice."
+    assert not prove(proposal, a_visit(a_note(TEXT))).findings
+
+
+def test_white_space_may_fold_and_nothing_else() -> None:
+    """ "Stop time: 2:45 PM" is found across tabs and blanks; another letter is another quote."""
+    (outgoing,) = gate()
+    assert outgoing.original_of("Stop time: 2:45 PM") == "Stop   time:\t2:45 PM"
+    assert outgoing.original_of("stop time: 2:45 PM") is None
+    assert outgoing.original_of("Stop time: 2:46 PM") is None
+
+
+def test_an_invented_quote_comes_through_to_be_refused() -> None:
+    """Nothing vanishes: the quote is kept as it came and EVID-010 refuses its line."""
+    outgoing = gate()
+    line = ReplyLine(
+        code="H2014", units=3, modifiers=[], quotes=[ReplyQuote(note="note-1", element="S03", text="Mastered it.")]
+    )
+    (proposal,) = privacy.proposals_of(Reply(lines=[line], nothing_because=None), outgoing)
+    assert [f.rule_id for f in prove(proposal, a_visit(a_note(TEXT))).findings] == ["EVID-010"]
+
+
+@pytest.mark.parametrize("label", ["PSYTHPN", "HIPAAPsyNotes"])
+def test_a_labelled_psychotherapy_note_never_leaves(label: str) -> None:
+    """PV-01: alone it closes the gate; beside an ordinary note only the ordinary note leaves."""
+    hidden = a_note("secret words", note_id="hidden", labels=frozenset({label}))
+    with pytest.raises(privacy.Closed):
+        gate(a_visit(hidden))
+    assert [o.note.id for o in gate(a_visit(hidden, a_note(TEXT)))] == ["note-1"]
+
+
+@pytest.mark.parametrize("label", ["42CFRPart2", "SUD", "ETH", "HIV", "R", "V", "NEW-LABEL"])
+def test_protected_labels_close_the_gate_without_a_basis(label: str) -> None:
+    """PV-02 and domain 9.4: protected and unknown labels need a recorded basis or a person."""
+    with pytest.raises(privacy.Closed):
+        gate(a_visit(a_note(TEXT, labels=frozenset({label}))))
+
+
+def test_a_real_ehrs_notes_need_a_basis_for_the_models_host() -> None:
+    """PV-05: without a named agreement nothing goes to a model; the baseline keeps text in the process."""
+    real, model = EhrSettings(base_url="https://ehr.example/fhir"), ModelSettings(base_url="https://model.example/v1")
+    with pytest.raises(SettingsError, match=r"model\.basis"):
+        gate(ehr=real, model=model)
+    assert gate(ehr=real, model=model.model_copy(update={"basis": "BAA 2026-01"}))
+    assert gate(ehr=real, model=None)
+
+
+def test_an_unsigned_note_does_not_leave() -> None:
+    """Only evidence is sent."""
+    visit = a_visit(a_note(TEXT))
+    unsigned = replace(visit.notes.notes[0], status=type(visit.notes.notes[0].status).UNSIGNED)
+    assert gate(a_visit(unsigned)) == ()

@@ -1,0 +1,127 @@
+"""The store: migrations, sealed text, one draft per identity, the outbox."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from cryptography.fernet import Fernet
+from sqlalchemy import create_engine, text
+
+from plugin.settings import Settings, SettingsError
+from plugin.snapshot import Snapshot
+from plugin.store import migrate
+from plugin.store.store import DeliveryState, DraftState, NewDraft, Store
+from plugin.store.tables import Base
+from plugin.store.vault import KEY_FILE, Vault, VaultError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A store in a real SQLite file."""
+    opened = Store.open(Settings(data_dir=tmp_path))
+    yield opened
+    opened.close()
+
+
+def snapshot(key: str = "a") -> Snapshot:
+    return Snapshot(key * 64, date(2026, 3, 9), {"encounter": {"id": "e"}})
+
+
+def draft(claim: dict[str, object] | None = None, **changes: object) -> NewDraft:
+    values = {
+        "id": "test.e.1", "ehr_id": "test", "encounter_id": "e", "billing_provider": "Organization/1", "payer": "p",
+        "state": DraftState.READY, "incomplete": False, "claim": claim or {"resourceType": "Claim"}, "verdicts": {"verdicts": []},
+    }  # fmt: skip
+    return NewDraft(**(values | changes))  # type: ignore[arg-type]
+
+
+def save(store: Store, new: NewDraft, key: str = "a") -> int:
+    return store.save(new, store.keep_snapshot(snapshot(key), "test", "e"), ("ehr",)).version
+
+
+def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+    """No table or column differs between the migrations and the models; a second run does nothing."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'db'}")
+    migrate.to_head(engine)
+    migrate.to_head(engine)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_the_same_snapshot_changes_nothing(store: Store) -> None:
+    """Law 8: written once, however often it is tried."""
+    assert [save(store, draft()) for _ in range(3)] == [1, 1, 1]
+    assert len(list(store.pending())) == 1
+
+
+def test_a_new_snapshot_makes_a_version_only_if_the_claim_changed(store: Store) -> None:
+    """A note amended without effect on the lines writes nothing; with effect, the older job is superseded."""
+    save(store, draft())
+    assert save(store, draft(), "b") == 1
+    assert save(store, draft({"resourceType": "Claim", "item": 1}), "c") == 2
+    (job,) = store.pending()
+    assert (job.draft.version, job.state) == (2, DeliveryState.PENDING)
+
+
+def test_a_decided_draft_is_left_alone(store: Store) -> None:
+    """Design, Identity: our store holds a decision, so nothing is overwritten."""
+    save(store, draft())
+    with store._engine.begin() as connection:
+        connection.execute(text("update draft set decided = 1"))
+    assert save(store, draft({"resourceType": "Claim", "item": 1}), "b") == 1
+
+
+def test_an_outbox_job_waits_until_it_is_done(store: Store) -> None:
+    """A failure is counted and kept with its reason; success keeps where the Claim stands."""
+    save(store, draft())
+    (job,) = store.pending()
+    store.not_delivered(job, "the EHR answered 503")
+    (again,) = store.pending()
+    assert (again.attempts, again.problem) == (1, "the EHR answered 503")
+    store.delivered(again, "claim-9", 'W/"1"')
+    assert list(store.pending()) == []
+    remote = store.remote("test.e.1", "ehr")
+    assert remote is not None
+    assert (remote.claim_id, remote.etag, remote.version) == ("claim-9", 'W/"1"', 1)
+
+
+def test_sealed_text_is_unreadable_in_the_file(store: Store, tmp_path: Path) -> None:
+    """At rest: neither the database nor its log holds a word of it; the store reads it back."""
+    key = store.keep_snapshot(snapshot(), "test", "e").key
+    store.seal(key, "notes", "Wendell Ostrava sorted receipts")
+    assert store.unseal(key, "notes") == "Wendell Ostrava sorted receipts"
+    content = b"".join(p.read_bytes() for p in tmp_path.glob("claimwright.db*"))
+    assert b"Ostrava" not in content
+
+
+def test_purging_a_visits_key_makes_its_text_unreadable_for_good(store: Store) -> None:
+    """The snapshot and the draft stay, the words are gone."""
+    key = store.keep_snapshot(snapshot(), "test", "e").key
+    store.seal(key, "notes", "words")
+    assert store.purge("test", "e")
+    assert not store.purge("test", "e")
+    with pytest.raises(VaultError, match="purged"):
+        store.unseal(key, "notes")
+
+
+def test_another_sites_key_opens_nothing(store: Store, tmp_path: Path) -> None:
+    """The visit key is wrapped by the site's key."""
+    key = store.keep_snapshot(snapshot(), "test", "e").key
+    store.seal(key, "notes", "words")
+    other = Store(store._engine, Vault(Fernet.generate_key()))
+    with pytest.raises(VaultError):
+        other.unseal(key, "notes")
+
+
+def test_the_key_file_is_its_owners_alone(store: Store, tmp_path: Path) -> None:
+    """Made on first use with mode 0600; a wrong key in the settings is named."""
+    assert stat.S_IMODE(os.stat(tmp_path / KEY_FILE).st_mode) == 0o600
+    with pytest.raises(SettingsError, match="vault_key"):
+        Vault(b"not a key")
