@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from fhir_mappings.claims import UnwritableClaim
 from fhir_mappings.views import UnusableResource
 from guardrails import Outcome
 from plugin import pipeline, site
@@ -125,7 +126,7 @@ def _code_all(console: Console, settings: Settings, halves: tuple[str, ...], int
                     written.append(visit)
                 if result.problem:
                     failures.append(f"{visit}: {result.problem}")
-            except (EhrError, ProposerError, UnusableResource) as problem:
+            except (EhrError, ProposerError, UnusableResource, UnwritableClaim) as problem:
                 failures.append(f"{visit}: {problem}")
             progress.advance(task)
         assert live.store is not None
