@@ -245,38 +245,47 @@ def documented_service(code: Code, readings: Sequence[Reading]) -> tuple[Finding
     """Whether the notes document the service that the code stands for, by what they call it.
 
     A name in the title or service line decides; failing that, a name anywhere, if no other service is spoken of as well.
-    A note that names only other services documents another service, whatever was proposed.
+    A note whose title declares only another service documents that one, whatever was proposed.
     """
     if code.service is None:
         return ()
     own = _SAME_WORK.get(code.service, {code.service})
-    declared: dict[str, Quote] = {}
-    mentioned: dict[str, Quote] = {}
-    for reading in readings:
-        for service, span in reading.declared_services.items():
-            declared.setdefault(service, reading.at(span))
-        for service, span in reading.mentioned_services.items():
-            mentioned.setdefault(service, reading.at(span))
+    declared = _quotes(readings, "declared_services")
+    given = _quotes(readings, "mentioned_services")
     if declared:
-        return _against(code, own, declared)
-    if not mentioned:
-        return (found(SERVICE_NOT_NAMED, code=code.code),)
-    if not own & mentioned.keys():
-        return (found(OTHER_SERVICE, where=list(mentioned.values())[:1], code=code.code),)
-    if _mere_mention(code, own, mentioned, readings):
-        return (found(OTHER_SERVICE, where=[q for s, q in mentioned.items() if s not in own][:1], code=code.code),)
-    competing = mentioned.keys() - own - _ALSO_NAMED.get(code.service, set())
-    return (found(SEVERAL_SERVICES, where=[mentioned[s] for s in sorted(competing)]),) if competing else ()
+        return _against_declared(code, own, declared, _quotes(readings, "named_services"))
+    if not own & given.keys():
+        return (found(SERVICE_NOT_NAMED, where=list(given.values())[:1], code=code.code),)
+    if _mere_mention(code, own, given, readings):
+        return (found(OTHER_SERVICE, where=[q for s, q in given.items() if s not in own][:1], code=code.code),)
+    competing = given.keys() - own - _ALSO_NAMED.get(code.service, set())
+    return (found(SEVERAL_SERVICES, where=[given[s] for s in sorted(competing)]),) if competing else ()
 
 
-def _against(code: Code, own: set[str], named: dict[str, Quote]) -> tuple[Finding, ...]:
-    """Another service, unless its own name stands and no named service claims that name as a passing mention."""
-    others = named.keys() - own
+def _quotes(readings: Sequence[Reading], which: str) -> dict[str, Quote]:
+    """The first place of each service over all notes, of one of a reading's three kinds."""
+    places: dict[str, Quote] = {}
+    for reading in readings:
+        for service, span in getattr(reading, which).items():
+            places.setdefault(service, reading.at(span))
+    return places
+
+
+def _against_declared(
+    code: Code, own: set[str], declared: dict[str, Quote], named: dict[str, Quote]
+) -> tuple[Finding, ...]:
+    """Another service than the title or service line declares, unless that line names this one in its own right.
+
+    Where the text names this one elsewhere too, nobody can tell from titles alone, and a person must.
+    """
+    others = declared.keys() - own
     claimed = any(own & _ALSO_NAMED.get(other, set()) for other in others)
-    if own & named.keys() and not claimed:
+    if own & declared.keys() and not claimed:
         return ()
-    where = [quote for service, quote in named.items() if service not in own]
-    return (found(OTHER_SERVICE, where=where[:1], code=code.code),)
+    where = [declared[service] for service in sorted(others)][:1]
+    if not claimed and own & named.keys():
+        return (found(SEVERAL_SERVICES, where=where),)
+    return (found(OTHER_SERVICE, where=where, code=code.code),)
 
 
 def _mere_mention(code: Code, own: set[str], mentioned: dict[str, Quote], readings: Sequence[Reading]) -> bool:

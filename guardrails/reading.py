@@ -75,7 +75,10 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What was found in one note. Holds spans, not words."""
+    """What was found in one note. Holds spans, not words.
+
+    Services are `declared` by the title or service line, `mentioned` as given in this contact, or `named` anywhere at all.
+    """
 
     note_id: str
     text_hash: str
@@ -83,6 +86,7 @@ class Reading:
     elements: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict, repr=False)
     declared_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     mentioned_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    named_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     no_service: tuple[int, int] | None = None
     client_absent: tuple[int, int] | None = None
     group: tuple[int, int] | None = None
@@ -113,6 +117,7 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
         elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,
         mentioned_services=_services_given(text, codebook),
+        named_services=_services_in(text, (0, len(text)), codebook),
         no_service=_first(_NO_SERVICE, clients, unless_before=_PAST),
         client_absent=_first(_ABSENT, clients),
         group=_first(_GROUP, text),
