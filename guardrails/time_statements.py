@@ -65,12 +65,12 @@ _RANGE = re.compile(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}
 _MILITARY_RANGE = re.compile(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITARY.format(n=2)}(?![\d/%-])", re.I)
 _GAP = r"(?:\s*(?:time|clock)?(?:\s*(?:of\s+)?(?:session|service|contact))?\s*(?:\([^)\n]{0,20}\))?\s*(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b|\s)\s*)"
 _START = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?)|time\s+in|clock(?:ed)?\s+in|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
 _STOP = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion))|time\s+out|clock(?:ed)?\s+out|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
@@ -142,13 +142,16 @@ _LABEL_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _VERB_BEFORE = re.compile(
-    r"(?:\b(?:last(?:ed|ing)|spent|total(?:l?ed|ing)?|ran(?: for)?|totalling|(?:met|seen|worked|spoke|provided|conducted|held|participated|attended|engaged)\b[^.\n;]{0,60}?\bfor)\s*(?:a total of |approximately |about |exactly )?)$",
+    r"(?:\b(?:last(?:ed|ing)|spent|total(?:l?ed|ing)?|ran(?: for)?|totalling"
+    r"|(?:session|visit|contact|meeting|interview|group|hour)s?\s+(?:of|was|for|came to|went(?: on)?(?: for)?)"
+    r"|(?:met|seen|sat|talked|worked|spoke|provided|conducted|held|participated|attended|engaged|together|in (?:the )?session|face[- ]to[- ]face)\b[^.\n;]{0,60}?\b(?:for|over))"
+    r"\s*(?:a total of |a full |approximately |about |exactly |just under |just over )?)$",
     re.IGNORECASE,
 )
 _NOUN_AFTER = re.compile(
     r"^[\s-]*(?:\(?(?:\w+[\s-]+){0,3}?(?:session|visit|contact|interview|psychotherapy|therapy|counseling|face[- ]to[- ]face|in[- ]person|group|meeting|appointment)\b"
     r"|of (?:\w+[\s-]+){0,3}?(?:psychotherapy|therapy|counseling|face|skills|training|direct|service|contact|treatment|rehabilitation|assessment|session)"
-    r"|(?:were |was )?spent (?:in|on|with)|total\b|with (?:the )?(?:client|patient)|face[- ]to[- ]face|in session|duration|in (?:total|length|duration))",
+    r"|(?:were |was )?spent (?:in|on|with)|total\b|with (?:the )?(?:client|patient)|face[- ]to[- ]face|in session|duration|in (?:total|length|duration|all)|altogether|all told|together|long\b|(?:from )?start to finish)",
     re.IGNORECASE,
 )
 _GIVEN = re.compile(

@@ -41,6 +41,9 @@ class Limits(_Group):
     model_seconds: float = 60.0
     model_total_seconds: float = 150.0
     model_output_tokens: int = 4000
+    reply_lines: int = 6
+    reply_quotes: int = 12
+    reply_quote_characters: int = 400
 
 
 class WriteWhen(StrEnum):

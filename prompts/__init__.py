@@ -14,8 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from guardrails.codebook import Code, Codebook
 
-MAX_LINES = 6
-MAX_QUOTES = 12
+
+@dataclass(frozen=True, slots=True)
+class ReplySize:
+    """How long a reply may get: lines, quotes of a line, characters of a quote. A shorter schema suits a smaller model."""
+
+    lines: int = 6
+    quotes: int = 12
+    quote_characters: int = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,7 @@ def user_prompt(request: ProposalRequest) -> str:
     ])  # fmt: skip
 
 
-def reply_model(request: ProposalRequest) -> type[BaseModel]:
+def reply_model(request: ProposalRequest, size: ReplySize) -> type[BaseModel]:
     """The reply's schema for one request: codes, notes and elements are closed lists.
 
     Its JSON has the shape of `Reply`; read what came back with that.
@@ -102,14 +108,18 @@ def reply_model(request: ProposalRequest) -> type[BaseModel]:
     elements: Any = Literal[("time", *(e for e, _ in request.elements))]
     config = ConfigDict(extra="forbid")
     quote: Any = create_model(
-        "Quote", __config__=config, note=(notes, ...), element=(elements, ...), text=(str, Field(max_length=400))
+        "Quote",
+        __config__=config,
+        note=(notes, ...),
+        element=(elements, ...),
+        text=(str, Field(max_length=size.quote_characters)),
     )
     line: Any = create_model(
         "Line", __config__=config, code=(codes, ...), units=(int, Field(ge=1, le=96)),
-        modifiers=(list[str], Field(max_length=4)), quotes=(list[quote], Field(max_length=MAX_QUOTES)),
+        modifiers=(list[str], Field(max_length=4)), quotes=(list[quote], Field(max_length=size.quotes)),
     )  # fmt: skip
     return create_model(
-        "Reply", __config__=config, lines=(list[line], Field(max_length=MAX_LINES)), nothing_because=(str | None, ...)
+        "Reply", __config__=config, lines=(list[line], Field(max_length=size.lines)), nothing_because=(str | None, ...)
     )
 
 

@@ -24,7 +24,7 @@ from plugin.proposers.protocol import (
     ProposerError,
 )
 from plugin.settings import Limits, ModelSettings
-from prompts import ProposalRequest, Reply, reply_model, system_prompt, user_prompt
+from prompts import ProposalRequest, Reply, ReplySize, reply_model, system_prompt, user_prompt
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
 _TRANSIENT_STATUS = {408, 409, 425, 429}
@@ -37,6 +37,7 @@ class Model:
     def __init__(self, settings: ModelSettings, limits: Limits, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.name = settings.name
         self._limits = limits
+        self._size = ReplySize(limits.reply_lines, limits.reply_quotes, limits.reply_quote_characters)
         self._sleep = sleep
         self._client = OpenAI(
             base_url=settings.base_url,
@@ -95,7 +96,7 @@ class Model:
                 {"role": "system", "content": system_prompt()},
                 {"role": "user", "content": user_prompt(request)},
             ],
-            response_format=reply_model(request),
+            response_format=reply_model(request, self._size),
             temperature=0,
             seed=1,
             max_completion_tokens=self._limits.model_output_tokens,

@@ -156,7 +156,7 @@ def test_a_reply_is_kept_and_reused(settings: Settings) -> None:
     proposer = Scripted(fixture.cases[0].proposals)
     with site.ehr_site(settings, proposer=proposer) as (made, _):
         assert made.store is not None
-        kept, made.store.save = made.store.save, _dies  # type: ignore[method-assign]
+        kept, made.store.save = made.store.save, _dies  # type: ignore[method-assign,assignment]
         with pytest.raises(KeyboardInterrupt):
             pipeline.code_visit(made, fixture.name)
         made.store.save = kept  # type: ignore[method-assign]
@@ -263,7 +263,7 @@ def test_a_lost_answer_is_reconciled_not_repeated(live: Site, sandbox_base: str)
 
 def test_notes_are_found_where_search_by_encounter_is_not_offered(settings: Settings) -> None:
     """Portable way: the patient's clinical notes, filtered here by context.encounter."""
-    with site.ehr_site(settings, dry_run=True) as (made, reader):
+    with site.ehr_site(settings, dry_run=True) as (_, reader):
         by_encounter = reader.read("h2014-45-minutes")
         searches = dict(reader.capabilities.searches) | {"DocumentReference": frozenset({"patient", "category"})}
         reader._capabilities = type(reader.capabilities)(reader.capabilities.interactions, searches, frozenset())

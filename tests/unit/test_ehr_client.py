@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from pydantic import SecretStr
 
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
@@ -33,7 +34,7 @@ def waited() -> list[float]:
 def client(scripted: ScriptedServer, waited: list[float]) -> Iterator[FhirClient]:
     """A client of the scripted server that notes its waits and does not sleep."""
     with FhirClient(
-        EhrSettings(base_url=scripted.base, bearer_token="t0ken"), Limits(pages=3), sleep=waited.append
+        EhrSettings(base_url=scripted.base, bearer_token=SecretStr("t0ken")), Limits(pages=3), sleep=waited.append
     ) as made:
         yield made
 

@@ -101,8 +101,8 @@ def test_the_schema_closes_the_lists(scripted: ScriptedServer, request_of: Propo
         (completion(REPLY, finish_reason="length"), InvalidReply),
         (completion(REPLY, finish_reason="content_filter"), ModelRefused),
         (completion("```json\n{}\n```"), InvalidReply),
-        (completion({"lines": [{**REPLY["lines"][0], "code": "90837"}], "nothing_because": None}), InvalidReply),  # type: ignore[index,dict-item]
-        (completion({"lines": [{**REPLY["lines"][0], "units": "three"}], "nothing_because": None}), InvalidReply),  # type: ignore[index,dict-item]
+        (completion({"lines": [{**REPLY["lines"][0], "code": "90837"}], "nothing_because": None}), InvalidReply),  # type: ignore[index]
+        (completion({"lines": [{**REPLY["lines"][0], "units": "three"}], "nothing_because": None}), InvalidReply),  # type: ignore[index]
         (Answer(200, b"<html>proxy</html>", content_type="text/html"), ModelUnavailable),
         (Answer(200, {"choices": []}, content_type="application/json"), InvalidReply),
         (failing(400), ModelMisconfigured),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from datetime import date
@@ -122,6 +121,6 @@ def test_another_sites_key_opens_nothing(store: Store, tmp_path: Path) -> None:
 
 def test_the_key_file_is_its_owners_alone(store: Store, tmp_path: Path) -> None:
     """Made on first use with mode 0600; a wrong key in the settings is named."""
-    assert stat.S_IMODE(os.stat(tmp_path / KEY_FILE).st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
     with pytest.raises(SettingsError, match="vault_key"):
         Vault(b"not a key")

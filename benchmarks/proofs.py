@@ -1,0 +1,80 @@
+"""Proofs per second on one core: `check()` with three proposals on a visit already read, and from a note's text on.
+
+Beside it in the same run: validating one six-line Claim with fhir.resources, so that figures from different machines can
+be compared as ratios.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+from fhir.resources.R4B.claim import Claim
+
+from fhir_mappings import claims
+from fhir_mappings.bundles import visits_in
+from fhir_mappings.visits import SiteOptions, to_visit
+from guardrails import check, codebook, policies, read_notes
+from guardrails.visit import Context
+from plugin.ehr.notes import read_inline
+from plugin.settings import Limits
+from sandbox import fixtures
+
+SECONDS = 3.0
+
+
+def timed(work: Callable[[], object]) -> list[float]:
+    """Seconds per call, over a few seconds of calls."""
+    durations, end = [], time.perf_counter() + SECONDS
+    while time.perf_counter() < end:
+        started = time.perf_counter()
+        work()
+        durations.append(time.perf_counter() - started)
+    return durations
+
+
+def report(what: str, durations: list[float], per_call: int = 1) -> float:
+    """Print a line; returns the rate."""
+    ordered = sorted(durations)
+    rate = per_call * len(durations) / sum(durations)
+    p99 = ordered[int(len(ordered) * 0.99)]
+    print(f"{what:<52} {rate:>10.0f}/s   median {statistics.median(ordered) * 1e6:>8.0f} us   p99 {p99 * 1e6:>8.0f} us")
+    return rate
+
+
+def main() -> None:
+    """Measure and print."""
+    started = time.perf_counter()
+    book = codebook.load()
+    load_ms = (time.perf_counter() - started) * 1e3
+    fixture = fixtures.load_one(fixtures.ROOT / "development" / "h2014-45-minutes")
+    (record,) = visits_in(fixture.bundle(), lambda d: read_inline(d, Limits()), ehr_id="bench")
+    visit = to_visit(record, SiteOptions(), book).visit
+    policy, context = policies.load("medicaid-whole-unit"), Context(today=date(2026, 3, 9))
+    proposals = [case.proposals[0] for case in fixture.cases][:3]
+    readings = read_notes(visit, book)
+    size = sum(len(n.text) for n in visit.notes)
+    print(
+        f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}, one core, {datetime.now(UTC):%Y-%m-%d}"
+    )
+    print(f"codebook loaded in {load_ms:.0f} ms; note of {size} characters; {len(proposals)} proposals a visit")
+    proofs = report(
+        "check(), visit already read, proposals",
+        timed(lambda: check(visit, context, proposals, (), book, policy, readings=readings)),
+        len(proposals),
+    )
+    report("reading one note", timed(lambda: read_notes(visit, book)))
+    report(
+        "from the note's text to verdicts, visits", timed(lambda: check(visit, context, proposals, (), book, policy))
+    )
+    line = check(visit, context, proposals[:1], (), book, policy, readings=readings).lines[0]
+    claim = claims.draft_claim(visit, [line] * 6, created=datetime.now(UTC), incomplete=False)
+    beside = report("beside: fhir.resources validates a six-line Claim", timed(lambda: Claim.model_validate(claim)))
+    print(f"proofs per validated Claim: {proofs / beside:.1f}")
+
+
+if __name__ == "__main__":
+    main()

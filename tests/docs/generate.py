@@ -1,0 +1,117 @@
+"""`make docs`: write what is generated in the documentation anew: docs/rules.md, docs/demo.svg, the README's tables."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from guardrails import codebook
+from guardrails.rules import families
+from plugin import pipeline, site
+from sandbox import demo, fixtures, score, server
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_TITLES = {
+    "CODE": "May the code stand on this visit?",
+    "DOC": "Does the record show what the service must show?",
+    "DX": "Diagnoses",
+    "EDIT": "What lines do to each other",
+    "EVID": "Do the quoted words stand in the note?",
+    "FACT": "Facts supplied outside the note",
+    "MOD": "Modifiers",
+    "NOTE": "The notes",
+    "PLACE": "Place of service",
+    "PRIV": "Privacy",
+    "TIME": "Which minutes count?",
+    "UNIT": "Minutes to units",
+    "VISIT": "The visit",
+}
+
+
+def rules_page() -> str:
+    """docs/rules.md: every rule, from the register."""
+    book = codebook.load()
+    lines = [
+        "# Rules",
+        "",
+        "Generated from the register of rules by `make docs`; a test fails when this page is stale. Effects: *block* rejects a",
+        "line, *hold* keeps it until the record or a fact cures it, *fix* holds it beside a lower value that a person may accept,",
+        "*warn* lets it stand with a word. Authorities named `domain n` are sections of the project's rule collection, which names its",
+        "sources; a payer's policy can make a documentation element harder or softer.",
+    ]
+    for family, members in families(book.rules()):
+        lines += [
+            "",
+            f"## {_TITLES[family]}",
+            "",
+            "| rule | effect | says | cured by | authority |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [f"| {r.id} | {r.effect.value} | {r.sentence} | {r.cured_by.value} | {r.authority} |" for r in members]
+    lines += ["", "## What each service must document", "", "Elements by service; those in parentheses only warn.", ""]
+    lines += ["| service | elements |", "|---|---|"]
+    for service, required in sorted(book.requirements.items()):
+        shown = [e if effect == "hold" else f"({e})" for e, effect in required.items()]
+        lines.append(f"| {service.replace('_', ' ')} | {' '.join(shown)} |")
+    return "\n".join(lines) + "\n"
+
+
+def demo_rows(base: str, data_dir: Path) -> list[demo.Row]:
+    """The demo's rows, from the server at `base` with a fresh store."""
+    rows = []
+    with site.ehr_site(demo.sandbox_settings(base, data_dir)) as (live, _):
+        for fixture in fixtures.load("development"):
+            rows += demo.rows_of(pipeline.code_visit(live, fixture.name), fixture.name)
+    return rows
+
+
+def demo_markdown(rows: list[demo.Row]) -> str:
+    """The rows as the README shows them."""
+    lines = ["| visit | proposed | proved line | units | outcome | why |", "|---|---|---|---|---|---|"]
+    lines += [f"| {r.visit} | {r.proposed} | {r.proved} | {r.units} | {r.outcome} | {r.why} |" for r in rows]
+    return "\n".join(lines)
+
+
+def between(text: str, mark: str) -> str:
+    """What stands between a pair of marks in a page."""
+    match = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", text, re.DOTALL)
+    if match is None:
+        raise ValueError(f"README.md has no part marked {mark}")
+    return match[1]
+
+
+def replaced(text: str, mark: str, content: str) -> str:
+    """The page with what stands between a pair of marks replaced."""
+    start, end = f"<!-- {mark} -->\n", f"\n<!-- /{mark} -->"
+    before, _, rest = text.partition(start)
+    return before + start + content + end + rest.partition(end)[2]
+
+
+def _picture(rows: list[demo.Row]) -> str:
+    """The demo's table as a terminal draws it; without the web font that rich would load."""
+    console = Console(record=True, width=150, file=io.StringIO(), force_terminal=True)
+    console.print("$ make demo")
+    console.print(demo.table(rows, colour=True))
+    svg = console.export_svg(title="make demo", unique_id="demo")
+    return re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
+
+
+def main() -> None:
+    """Write all of it."""
+    (ROOT / "docs" / "rules.md").write_text(rules_page(), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder, server.running(Path(folder) / "ehr") as base:
+        server.load_fixtures(base)
+        rows = demo_rows(base, Path(folder) / "store")
+    (ROOT / "docs" / "demo.svg").write_text(_picture(rows), encoding="utf-8")
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    for mark, content in (("demo", demo_markdown(rows)), ("scores", score.markdown())):
+        page = replaced(page, mark, content)
+    (ROOT / "README.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
