@@ -124,6 +124,8 @@ def _code_all(console: Console, settings: Settings, halves: tuple[str, ...], int
                 rows += rows_of(result, visit)
                 if result.wrote:
                     written.append(visit)
+                if result.problem:  # the job waits in the outbox; one more try reconciles a lost answer
+                    result = pipeline.code_visit(live, visit)
                 if result.problem:
                     failures.append(f"{visit}: {result.problem}")
             except (EhrError, ProposerError, UnusableResource, UnwritableClaim) as problem:

@@ -57,6 +57,8 @@ class FhirClient:
         self._http = httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(limits.request_seconds, connect=5.0),
+            # shorter than servers keep idle connections (often 5 s): a write on one just closed has an unknown outcome
+            limits=httpx.Limits(keepalive_expiry=1.5),
             follow_redirects=False,
             transport=transport,
         )
