@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fhir_mappings.views import Json, without_nulls
+from fhir_mappings.views import Json, objects, reference_of, without_nulls
 from fhir_mappings.visits import NoteRecord, VisitRecord
 
 ReadNote = Callable[[Json], NoteRecord]
@@ -55,7 +55,7 @@ def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str) -> Iterator[Visi
     patients = {f"Patient/{r['id']}": r for r in resources if r["resourceType"] == "Patient"}
     shared = tuple(r for r in resources if r["resourceType"] not in _PER_VISIT)
     for encounter in (r for r in resources if r["resourceType"] == "Encounter"):
-        subject = _reference(encounter.get("subject"))
+        subject = reference_of(encounter.get("subject"))
         documents = [
             r
             for r in resources
@@ -75,17 +75,12 @@ def encounters_of(document: Json) -> set[str]:
     """The encounters that a DocumentReference's context names, as `Encounter/id`."""
     context = document.get("context")
     listed = context.get("encounter") if isinstance(context, dict) else None
-    return {_reference(each) for each in listed if isinstance(each, dict)} if isinstance(listed, list) else set()
+    return {reference_of(each) for each in objects(listed)}
 
 
 def _about(resource: Json) -> str | None:
     """The patient whom a Condition or Coverage is about; None for resources that are about nobody."""
     for key in ("subject", "beneficiary", "patient"):
         if key in resource:
-            return _reference(resource[key])
+            return reference_of(resource[key])
     return None
-
-
-def _reference(value: Any) -> str:
-    text = value.get("reference") if isinstance(value, dict) else None
-    return "/".join(str(text).split("/_history/")[0].rsplit("/", 2)[-2:]) if text else ""

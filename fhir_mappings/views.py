@@ -257,6 +257,17 @@ def read(view: type[R], resource: object) -> R:
     return seen
 
 
+def objects(value: object) -> list[Json]:
+    """The JSON objects of a list; nothing where it is no list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def reference_of(value: object) -> str:
+    """`Type/id` of a raw Reference, without base or version; empty where there is none."""
+    text = value.get("reference") if isinstance(value, dict) else None
+    return "/".join(str(text).split("/_history/")[0].rsplit("/", 2)[-2:]) if text else ""
+
+
 def instant(text: str | None) -> datetime | None:
     """A FHIR dateTime or instant with a time and an offset; None where it is absent or only a date.
 

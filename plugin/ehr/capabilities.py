@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fhir_mappings.views import Json
+from fhir_mappings.views import Json, objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +29,11 @@ def read_capabilities(statement: Json) -> Capabilities:
     interactions: dict[str, frozenset[str]] = {}
     searches: dict[str, frozenset[str]] = {}
     conditional = set()
-    for rest in _dicts(statement.get("rest")):
-        for resource in _dicts(rest.get("resource")):
+    for rest in objects(statement.get("rest")):
+        for resource in objects(rest.get("resource")):
             kind = str(resource.get("type"))
-            interactions[kind] = frozenset(str(i.get("code")) for i in _dicts(resource.get("interaction")))
-            searches[kind] = frozenset(str(p.get("name")) for p in _dicts(resource.get("searchParam")))
+            interactions[kind] = frozenset(str(i.get("code")) for i in objects(resource.get("interaction")))
+            searches[kind] = frozenset(str(p.get("name")) for p in objects(resource.get("searchParam")))
             if resource.get("conditionalCreate"):
                 conditional.add(kind)
     return Capabilities(interactions, searches, frozenset(conditional))
-
-
-def _dicts(value: object) -> list[Json]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from fhir_mappings import views
 from fhir_mappings.bundles import encounters_of
-from fhir_mappings.views import Json
+from fhir_mappings.views import Json, objects, reference_of
 from fhir_mappings.visits import NoteRecord, VisitRecord
 from guardrails.visit import PSYCHOTHERAPY_NOTE_LABELS
 from plugin.ehr import errors, notes
@@ -53,7 +53,7 @@ class VisitReader:
         """
         problems: list[str] = []
         encounter = self._client.read("Encounter", encounter_id)
-        patient_reference = _reference(encounter.get("subject"))
+        patient_reference = reference_of(encounter.get("subject"))
         patient = self._optional(patient_reference, problems)
         documents = self._documents(encounter_id, patient_reference)
         others = self._around(encounter, patient_reference, documents, problems)
@@ -75,7 +75,7 @@ class VisitReader:
         return [
             d
             for d in found
-            if f"Encounter/{encounter_id}" in encounters_of(d) and _reference(d.get("subject")) in ("", patient)
+            if f"Encounter/{encounter_id}" in encounters_of(d) and reference_of(d.get("subject")) in ("", patient)
         ]
 
     def _note(self, document: Json) -> NoteRecord:
@@ -115,16 +115,16 @@ class VisitReader:
     def _around(self, encounter: Json, patient: str, documents: list[Json], problems: list[str]) -> Iterator[Json]:
         """Clinicians, roles, places, diagnoses and coverage that the visit names, each read once."""
         wanted: dict[str, None] = {}
-        for participant in _dicts(encounter.get("participant")):
-            wanted[_reference(participant.get("individual"))] = None
-        for each in _dicts(encounter.get("location")):
-            wanted[_reference(each.get("location"))] = None
-        for each in _dicts(encounter.get("diagnosis")):
-            wanted[_reference(each.get("condition"))] = None
-        wanted[_reference(encounter.get("serviceProvider"))] = None
+        for participant in objects(encounter.get("participant")):
+            wanted[reference_of(participant.get("individual"))] = None
+        for each in objects(encounter.get("location")):
+            wanted[reference_of(each.get("location"))] = None
+        for each in objects(encounter.get("diagnosis")):
+            wanted[reference_of(each.get("condition"))] = None
+        wanted[reference_of(encounter.get("serviceProvider"))] = None
         for document in documents:
-            for author in _dicts(document.get("author")):
-                wanted[_reference(author)] = None
+            for author in objects(document.get("author")):
+                wanted[reference_of(author)] = None
         kinds = {"Practitioner", "PractitionerRole", "Location", "Condition", "Organization"}
         followed = {"PractitionerRole": "practitioner"}
         queue = [w for w in wanted if w.partition("/")[0] in kinds]
@@ -134,13 +134,13 @@ class VisitReader:
             if resource is None:
                 continue
             yield resource
-            further = _reference(resource.get(followed.get(str(resource.get("resourceType")), "")))
+            further = reference_of(resource.get(followed.get(str(resource.get("resourceType")), "")))
             if further and further not in seen:
                 seen.add(further)
                 queue.append(further)
         if patient:
             yield from self._coverage(patient, seen, problems)
-            if not _dicts(encounter.get("diagnosis")):
+            if not objects(encounter.get("diagnosis")):
                 yield from self._conditions(encounter, patient, problems)
 
     def _coverage(self, patient: str, seen: set[str], problems: list[str]) -> Iterator[Json]:
@@ -150,10 +150,10 @@ class VisitReader:
             problems.append(f"Coverage: {problem}")
             return
         for coverage in coverages:
-            if _reference(coverage.get("beneficiary")) != patient:
+            if reference_of(coverage.get("beneficiary")) != patient:
                 continue
             yield coverage
-            for payor in map(_reference, _dicts(coverage.get("payor"))):
+            for payor in map(reference_of, objects(coverage.get("payor"))):
                 if payor.startswith("Organization/") and payor not in seen:
                     seen.add(payor)
                     organization = self._optional(payor, problems)
@@ -163,7 +163,7 @@ class VisitReader:
     def _conditions(self, encounter: Json, patient: str, problems: list[str]) -> Iterator[Json]:
         try:
             found = self._client.search("Condition", {"patient": patient})
-            yield from (c for c in found if _reference(c.get("encounter")) == f"Encounter/{encounter['id']}")
+            yield from (c for c in found if reference_of(c.get("encounter")) == f"Encounter/{encounter['id']}")
         except _CLOSED as problem:
             problems.append(f"Condition: {problem}")
 
@@ -176,13 +176,3 @@ class VisitReader:
         except (*_CLOSED, errors.NotFhir) as problem:
             problems.append(str(problem))
             return None
-
-
-def _dicts(value: object) -> list[Json]:
-    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
-
-
-def _reference(value: object) -> str:
-    """`Type/id` of a reference, without base or version."""
-    text = value.get("reference") if isinstance(value, dict) else None
-    return "/".join(str(text).split("/_history/")[0].rsplit("/", 2)[-2:]) if text else ""

@@ -116,8 +116,18 @@ def _quotes(code: Code, readings: Sequence[tuple[SentNote, Reading]], codebook: 
         for element in codebook.requirements.get(code.service or "", {}):
             spans = reading.elements.get(element)
             if spans:
-                passage = re.split(r"\n", note.text[spans[-1][0] : spans[-1][1]].strip())[0][:200]
-                yield ReplyQuote(note=note.id, element=element, text=passage)
+                yield ReplyQuote(note=note.id, element=element, text=_sentence(note.text, spans[-1][0]))
+
+
+def _sentence(text: str, position: int) -> str:
+    """The sentence of a line that a position stands in, as the note has it; its first 200 characters where it is longer."""
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    line = text[start : end if end >= 0 else len(text)]
+    ends = [0, *(m.end() for m in re.finditer(r"[.!?]\s+(?=[A-Z\"“])", line)), len(line)]
+    first = max(e for e in ends if e <= position - start)
+    last = min(e for e in ends if e > position - start)
+    return line[first:last].strip()[:200]
 
 
 def _words(text: str, statement: TimeStatement) -> str:

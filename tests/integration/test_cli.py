@@ -24,6 +24,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLAIMWRIGHT_EHR__SANDBOX", "true")
+    monkeypatch.setenv("CLAIMWRIGHT_EHR__BILLING_PROVIDER", f"Organization/{tmp_path.name[:40]}")
     monkeypatch.setenv("CLAIMWRIGHT_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("CLAIMWRIGHT_PAYERS_FILE", str(fixtures.ROOT.parent / "sandbox" / "payers.toml"))
     return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
@@ -183,3 +185,19 @@ def test_help_says_what_exit_codes_mean(run: Run) -> None:
     assert "Exit codes" in run("--help").output
     for command in main.commands:
         assert len(run(command, "--help").output.splitlines()) > 4
+
+
+def test_explain_leads_from_quote_to_arithmetic_to_claim(run: Run, sandbox_base: str) -> None:
+    """Written through the real server, then explained: offsets by default, the words only on request, the Claim's place."""
+    written = run("propose", "--encounter", VISIT.name, "--fhir-base", sandbox_base)
+    assert "written to the EHR" in written.output
+    told = run("explain", VISIT.name)
+    assert "45 documented minutes, 3 x 15 -> 3 unit(s)" in told.output
+    assert "Claim/" in told.output
+    assert "envelope" not in told.output
+    assert "envelope" in run("explain", VISIT.name, "--quotes").output
+    assert json.loads(run("explain", VISIT.name, "--json").output)["claim"]["resourceType"] == "Claim"
+    assert run("purge", VISIT.name).output == "purged\n"
+    assert run("explain", VISIT.name, "--quotes").exit_code == 2
+    assert run("explain", "nothing").exit_code == 2
+    assert VISIT.name in run("drafts").output
