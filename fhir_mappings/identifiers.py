@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,10 +21,17 @@ class SurfaceForm:
     any_case: bool = True
 
 
+def knows_patient(record: VisitRecord) -> bool:
+    """Whether the record's Patient could be read and named: without it nobody can say what identifies the client."""
+    patient = _read(views.Patient, record.patient)
+    return patient is not None and any(n.family or n.given or n.text for n in patient.name)
+
+
 def identifiers_of(record: VisitRecord) -> tuple[SurfaceForm, ...]:
     """Every surface form of the people and numbers that the record names, longest first.
 
-    Unusable resources are passed over here; the mapping has complained about them.
+    Unusable resources are passed over here; the mapping has complained about them, and `knows_patient` says when the
+    client's own is among them.
     """
     forms: set[SurfaceForm] = set()
     patient = _read(views.Patient, record.patient)
@@ -57,18 +66,10 @@ def _patient(patient: views.Patient) -> Iterator[SurfaceForm]:
             yield from _name("PERSON", contact.name)
         yield from (SurfaceForm("CONTACT", t.value) for t in contact.telecom if t.value)
     yield from (SurfaceForm("MRN", i.value) for i in patient.identifier if i.value and len(i.value) >= 3)
-    for point in patient.telecom:
-        if point.value:
-            yield SurfaceForm("CONTACT", point.value)
-            digits = "".join(c for c in point.value if c.isdigit())
-            if len(digits) >= 10:
-                a, b, c = digits[-10:-7], digits[-7:-4], digits[-4:]
-                yield from (
-                    SurfaceForm("CONTACT", t)
-                    for t in (f"({a}) {b}-{c}", f"{a}-{b}-{c}", f"{a}.{b}.{c}", f"{a} {b} {c}", a + b + c)
-                )
+    yield from (SurfaceForm("CONTACT", point.value) for point in patient.telecom if point.value)
     for address in patient.address:
-        yield from (SurfaceForm("ADDRESS", line) for line in (*address.line, address.text or "") if len(line) >= 4)
+        parts = (*address.line, address.text or "", address.postal_code or "")
+        yield from (SurfaceForm("ADDRESS", part) for part in parts if len(part) >= 4)
     try:
         born = views.day(patient.birth_date)
     except ValueError:
@@ -83,13 +84,20 @@ def date_forms(when: date) -> Iterator[str]:
     yield when.isoformat()
     for month in {f"{m}", f"{m:02}"}:
         for dom in {f"{d}", f"{d:02}"}:
+            yield f"{y}/{month}/{dom}"
             for year in (f"{y}", f"{y % 100:02}"):
                 yield from (f"{month}{sep}{dom}{sep}{year}" for sep in "/-.")
     for month in (when.strftime("%B"), when.strftime("%b")):
+        yield from (f"{month} {d}{_ordinal(d)}, {y}", f"{d:02}-{month}-{y}", f"{d}-{month}-{y}")
         yield from (f"{month} {d}, {y}", f"{month} {d:02}, {y}", f"{d} {month} {y}", f"{month} {d} {y}")
 
 
+def _ordinal(day: int) -> str:
+    return "th" if 11 <= day % 100 <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
+
+
 def _name(kind: str, name: views.HumanName) -> Iterator[SurfaceForm]:
+    """Full forms in any case; single words as people write them, for "Grace" is a person and "grace" is a word."""
     given = [g for g in name.given if g]
     family = name.family or ""
     if name.text:
@@ -100,7 +108,55 @@ def _name(kind: str, name: views.HumanName) -> Iterator[SurfaceForm]:
                 SurfaceForm(kind, t)
                 for t in (f"{first} {family}", f"{family}, {first}", f"{first[0]}. {family}", f"{first} {family[0]}.")
             )
-        # single words keep their case: "Grace" is a person, "grace" is a word
-        yield from (SurfaceForm(kind, t, any_case=False) for t in (first, first.upper()) if len(first) >= 2)
-    if family:
-        yield from (SurfaceForm(kind, t, any_case=False) for t in (family, family.upper()))
+            yield from (
+                SurfaceForm(kind, t, any_case=False) for t in (f"{first[0]}.{family[0]}.", f"{first[0]}. {family[0]}.")
+            )
+    for text in (*given, family, name.text or ""):
+        for word in {text, *re.split(r"[\s,/-]+", text)}:
+            if len(word.strip(".")) < 2 or word.casefold() in _PARTICLES:
+                continue
+            any_case = text == family and len(word) >= 5
+            forms = {
+                word,
+                word.title(),
+                word.upper(),
+                word.capitalize(),
+                _plain(word),
+                _plain(word).title(),
+                _plain(word).upper(),
+            }
+            yield from (SurfaceForm(kind, form, any_case=any_case) for form in forms)
+
+
+def _plain(word: str) -> str:
+    """Without accents: what a keyboard without them makes of a name."""
+    return "".join(c for c in unicodedata.normalize("NFD", word) if not unicodedata.combining(c))
+
+
+_PARTICLES = {
+    "de",
+    "la",
+    "le",
+    "van",
+    "von",
+    "der",
+    "den",
+    "da",
+    "dos",
+    "del",
+    "mr.",
+    "mr",
+    "mrs.",
+    "mrs",
+    "ms.",
+    "ms",
+    "mx.",
+    "dr.",
+    "dr",
+    "jr",
+    "jr.",
+    "sr",
+    "sr.",
+    "ii",
+    "iii",
+}

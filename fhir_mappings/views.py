@@ -6,12 +6,14 @@ be used, naming resource and field, and never any value.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 Json = dict[str, Any]
+_FHIR_DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2}(?:T.*)?)?)?$")
 
 
 class UnusableResource(ValueError):
@@ -144,7 +146,7 @@ class Encounter(Resource):
 
 class Attachment(View):
     content_type: Text | None = Field(None, alias="contentType")
-    data: str | None = None
+    data: str | None = Field(None, repr=False)
     url: Text | None = None
     title: Text | None = None
     hash: str | None = None
@@ -281,7 +283,10 @@ def instant(text: str | None) -> datetime | None:
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
         raise ValueError("a time without an offset")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time outside the calendar") from None
 
 
 def day(text: str | None) -> date | None:
@@ -292,7 +297,9 @@ def day(text: str | None) -> date | None:
     """
     if not text:
         return None
+    if not _FHIR_DATE.match(text):
+        raise ValueError("not a FHIR date")
     if len(text) in (4, 7):
-        date.fromisoformat(text + "-01-01"[: 10 - len(text)] if len(text) == 4 else text + "-01")
+        date.fromisoformat(text + "-01-01" if len(text) == 4 else text + "-01")
         return None
     return date.fromisoformat(text[:10])

@@ -102,11 +102,12 @@ class _Mapper:
         zone = self._zone(location)
         starts = self._field(encounter, "period.start", encounter.period.start, views.instant)
         ends = self._field(encounter, "period.end", encounter.period.end, views.instant)
+        day = self._date_of_service(starts, zone)
         visit = Visit(
             ehr_id=self.record.ehr_id,
             id=encounter.id,
             status=self._status(encounter.status),
-            date_of_service=self._date_of_service(starts, zone),
+            date_of_service=day,
             zone=zone,
             starts=starts,
             ends=ends,
@@ -116,10 +117,12 @@ class _Mapper:
             client_deceased=self._field(patient, "deceasedDateTime", patient.deceased, views.day) if patient else None,
             rendering=self._performer(),
             place_of_service=self._place(location),
-            billing_provider=self.options.billing_provider or encounter.service_provider.reference,
+            billing_provider=self.options.billing_provider
+            or views.reference_of(encounter.service_provider.model_dump())
+            or None,
             version=encounter.meta.version_id or "",
             diagnoses=self._diagnoses(),
-            coverage=self._coverage(),
+            coverage=self._coverage(day),
             notes=self._notes(ZoneInfo(zone) if zone else None),
             labels=_labels(encounter.meta.security),
         )
@@ -163,7 +166,9 @@ class _Mapper:
     def _date_of_service(self, starts: datetime | None, zone: str | None) -> date | None:
         if starts is not None:
             return starts.astimezone(ZoneInfo(zone)).date() if zone else None
-        return self._field(self.encounter, "period.start", self.encounter.period.start, views.day)
+        text = self.encounter.period.start
+        # a time that could not be read is not cut to its date: in the facility's zone that may be another day
+        return self._field(self.encounter, "period.start", text, views.day) if text and len(text) <= 10 else None
 
     def _location(self) -> views.Location | None:
         ids = [each.location.id_of("Location") for each in self.encounter.location]
@@ -180,7 +185,7 @@ class _Mapper:
                 continue
             try:
                 return ZoneInfo(str(zone)).key
-            except (ZoneInfoNotFoundError, ValueError):
+            except (ZoneInfoNotFoundError, ValueError, OSError):
                 where = (
                     f"Location/{location.id}: extension(timezone)" if location and zone in named else "settings: zone"
                 )
@@ -244,8 +249,8 @@ class _Mapper:
                 self.problems.append(f"Condition/{condition.id}: code: no ICD-10-CM coding; add one to bill from it")
         return tuple(found)
 
-    def _coverage(self) -> Coverage:
-        coverages = [c for c in self._by_id(views.Coverage).values() if c.status == "active" and self._in_force(c)]
+    def _coverage(self, on: date | None) -> Coverage:
+        coverages = [c for c in self._by_id(views.Coverage).values() if c.status == "active" and self._in_force(c, on)]
         if not coverages:
             return Coverage()
         first = min(coverages, key=lambda c: (c.order is None, c.order or 0, c.id))
@@ -259,8 +264,7 @@ class _Mapper:
             self_pay=any(c.code in {"pay", "SELFPAY"} for c in first.type.coding),
         )
 
-    def _in_force(self, coverage: views.Coverage) -> bool:
-        on = self._field(self.encounter, "period.start", self.encounter.period.start, views.day)
+    def _in_force(self, coverage: views.Coverage, on: date | None) -> bool:
         start = self._field(coverage, "period.start", coverage.period.start, views.day)
         end = self._field(coverage, "period.end", coverage.period.end, views.day)
         return on is None or ((start is None or start <= on) and (end is None or on <= end))
@@ -270,6 +274,7 @@ class _Mapper:
     def _notes(self, zone: ZoneInfo | None) -> NoteSet:
         read = [(self._read(views.DocumentReference, r.document), r) for r in self.record.notes]
         documents = [(d, r) for d, r in read if d is not None]
+        unusable = [_unusable(r) for d, r in read if d is None]
         replaced = {
             relation.target.id_of("DocumentReference")
             for document, _ in documents
@@ -277,7 +282,7 @@ class _Mapper:
             if relation.code == "replaces" and document.status != "entered-in-error"
         }
         ordered = sorted(documents, key=lambda each: (each[0].date or "", each[0].id))
-        return NoteSet(tuple(self._note(d, r, d.id in replaced, zone) for d, r in ordered))
+        return NoteSet((*(self._note(d, r, d.id in replaced, zone) for d, r in ordered), *unusable))
 
     def _note(
         self, document: views.DocumentReference, record: NoteRecord, replaced: bool, zone: ZoneInfo | None
@@ -309,6 +314,18 @@ class _Mapper:
         )
 
 
+def _unusable(record: NoteRecord) -> Note:
+    """A document that cannot be understood is kept as unreadable: it may replace or correct the others."""
+    logical_id = record.document.get("id")
+    return Note(
+        id=logical_id if isinstance(logical_id, str) else "without-id",
+        version="",
+        text="",
+        status=NoteStatus.UNREADABLE,
+        unreadable_because="its DocumentReference cannot be used",
+    )
+
+
 def _note_status(document: views.DocumentReference, record: NoteRecord, replaced: bool) -> NoteStatus:
     """Domain 4.8. A final note without authenticator counts as signed only if its text carries the signature."""
     if "entered-in-error" in (document.status, document.doc_status):
@@ -330,8 +347,8 @@ def _refuted(condition: views.Condition) -> bool:
 
 
 def _labels(codings: Iterable[views.Coding]) -> frozenset[str]:
-    known = {systems.ACT_CODE, systems.CONFIDENTIALITY}
-    return frozenset(c.code for c in codings if c.code and systems.canonical(c.system) in known)
+    """Every label's code, whatever spelling of the system it comes under: an unknown one must reach a person."""
+    return frozenset(c.code for c in codings if c.code)
 
 
 def _names(names: list[views.HumanName]) -> tuple[str, ...]:

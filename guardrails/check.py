@@ -149,7 +149,8 @@ def _examine(
     findings += code_validity.payer_takes(code, policy)
     findings += code_validity.eligible(code, proof.clinician, visit, policy)
     findings += proof.findings
-    findings += code_validity.documented_service(code, read_here)
+    holders = {quote.note_id for quote in proof.spans}
+    findings += code_validity.documented_service(code, [r for r in read_here if r.note_id in holders] or read_here)
     findings += code_validity.client_present(code, codebook, read_here)
     if code.service in codebook.requirements:
         findings += documentation.elements(code, proof, read_here, codebook, policy)
@@ -192,7 +193,7 @@ def _numbered(verdicts: Sequence[Verdict], visit: Visit) -> tuple[Verdict, ...]:
     """Line ids of our own: the visit, the code, and a number among lines of that code in a fixed order."""
     order = sorted(
         (i for i, v in enumerate(verdicts) if v.line),
-        key=lambda i: (verdicts[i].line.code, verdicts[i].line.modifiers, verdicts[i].line.quotes, i),  # type: ignore[union-attr]
+        key=lambda i: _line_order(verdicts[i].line, i),
     )
     numbers: dict[str, int] = {}
     ids: dict[int, str] = {}
@@ -204,6 +205,11 @@ def _numbered(verdicts: Sequence[Verdict], visit: Visit) -> tuple[Verdict, ...]:
     return tuple(
         replace(v, line=replace(v.line, id=ids[i])) if v.line is not None else v for i, v in enumerate(verdicts)
     )
+
+
+def _line_order(line: ServiceLine | None, position: int) -> tuple[object, ...]:
+    assert line is not None
+    return (line.code, line.modifiers, line.units, line.diagnoses, line.quotes, position)
 
 
 def _notices(verdicts: Sequence[Verdict], visit: Visit, codebook: Codebook, policy: Policy) -> tuple[str, ...]:

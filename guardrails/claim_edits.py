@@ -37,10 +37,17 @@ DUPLICATE = rule(
     authority="domain SD-10",
     cured_by=CuredBy.NOBODY,
 )
+REPEATED = rule(
+    "EDIT-021",
+    Effect.HOLD,
+    "The same service is proposed on two lines; a modifier alone does not make it two services.",
+    authority="domain OV-07, OV-08, GR-06, 6.4 (units are not split over lines)",
+    cured_by=CuredBy.CODER,
+)
 SAME_LADDER = rule(
     "EDIT-030",
     Effect.HOLD,
-    "{other} is proposed for the same session; one code covers it.",
+    "Another code of the same ladder is proposed for the same session; one code covers it.",
     authority="domain OV-08, 6.1; NCCI Medicaid manual ch. XI",
     cured_by=CuredBy.CODER,
 )
@@ -104,9 +111,13 @@ def across_lines(candidates: Sequence[Candidate], visit: Visit, context: Context
         if _identical(first, second):
             add(second, found(DUPLICATE))
             continue
+        if first.code.code == second.code.code:
+            add(first, found(REPEATED))
+            add(second, found(REPEATED))
+            continue
         if first.code.code != second.code.code and first.code.ladder and first.code.ladder == second.code.ladder:
-            add(first, found(SAME_LADDER, other=second.code.code))
-            add(second, found(SAME_LADDER, other=first.code.code))
+            add(first, found(SAME_LADDER))
+            add(second, found(SAME_LADDER))
             continue
         clash = _clash(first, second)
         if clash is not None:
@@ -127,6 +138,7 @@ def _order(candidate: Candidate) -> tuple[object, ...]:
         candidate.code.code,
         line.modifiers if line else (),
         line.units if line else 0,
+        line.diagnoses if line else (),
         line.quotes if line else (),
         len(candidate.findings),
         tuple(f.rule_id for f in candidate.findings),
@@ -150,7 +162,7 @@ def _clash(a: Candidate, b: Candidate) -> Rule | None:
         return None
     mine, theirs = a.line.minutes, b.line.minutes
     if mine is None or theirs is None:
-        return None
+        return MINUTES_NOT_APART
     if mine.intervals and theirs.intervals and "period" not in (mine.source, theirs.source):
         return SAME_MINUTES if _overlapping(mine.intervals, theirs.intervals) else None
     return MINUTES_NOT_APART

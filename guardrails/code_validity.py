@@ -164,6 +164,7 @@ _ALSO_NAMED = {
     "psychosocial_rehabilitation": {"skills_training", "psychoeducation"},
     "psychological_testing": {"diagnostic_evaluation", "assessment"},
 }
+_ONE_TO_ONE = {"psychotherapy", "psychotherapy_add_on", "assessment", "diagnostic_evaluation", "plan_development"}
 _BELOW = {"PP", "PEER"}
 _NEVER = {  # domain 6.5, "blocked" column, where the level is named without a condition
     "psychotherapy": {"BA", "PP", "PEER"},
@@ -252,6 +253,9 @@ def documented_service(code: Code, readings: Sequence[Reading]) -> tuple[Finding
     own = _SAME_WORK.get(code.service, {code.service})
     declared = _quotes(readings, "declared_services")
     given = _quotes(readings, "mentioned_services")
+    grouped = [r.at(r.group) for r in readings if r.group and not r.individual]
+    if code.service in _ONE_TO_ONE and grouped:
+        return (found(SEVERAL_SERVICES, where=grouped[:1]),)
     if declared:
         return _against_declared(code, own, declared, _quotes(readings, "named_services"))
     if not own & given.keys():

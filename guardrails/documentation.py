@@ -81,9 +81,17 @@ _SIGNATURE = re.compile(
 
 def has_signature(text: str) -> bool:
     """Whether a note's text carries its author's signature (domain 4.2 C08). A blank line to sign on is none."""
-    return bool(_SIGNATURE.search(text))
+    if _SIGNATURE.search(text):
+        return True
+    closing = [line for line in text.splitlines() if line.strip()][-6:]
+    return any(_SIGNING.search(line) and not _NOT_THE_AUTHORS.search(line) for line in closing)
 
 
+_SIGNING = re.compile(r"\b(?:e-?)?sig(?:ned|nature|\.)?\b(?=.*[A-Za-z]{2})|/s/", re.IGNORECASE)
+_NOT_THE_AUTHORS = re.compile(
+    r"_{3,}|\b(?:un-?signed|not (?:yet )?signed|pending|awaiting|needs?|client|patient|guardian|parent|mother|father|co-?sign\w*)\b",
+    re.IGNORECASE,
+)
 _SIGNED_ON = re.compile(
     r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})[\s,]*(?:at\s+)?(?P<h>\d{1,2}):(?P<min>[0-5]\d)\s*(?P<ap>[ap]\.?m\b)?",
     re.IGNORECASE,

@@ -97,6 +97,15 @@ WHICH_TIME = rule(
     cured_by=CuredBy.NOTE,
 )
 
+UNCLEAR_PART = rule(
+    "TIME-034",
+    Effect.HOLD,
+    "The note states time that does not count, or an interruption, and not how much of the session it took.",
+    authority="domain TM-02, TM-06, X-T40",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+
 _LONG_PERIOD = timedelta(hours=8)
 _IMPLAUSIBLE_MINUTES = 8 * 60  # two clock times without am/pm that lie further apart are not read across noon
 
@@ -104,6 +113,8 @@ _IMPLAUSIBLE_MINUTES = 8 * 60  # two clock times without am/pm that lie further 
 _CLOCK_RULES = frozenset({UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL, UnitRule.MIDPOINT15})
 # Codes that do not count minutes: disagreement about time is only worth a word.
 UNTIMED_RULES = frozenset({UnitRule.EVENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
+
+_GAPS = frozenset({Role.INTERRUPTION, Role.NOT_COUNTABLE})  # clock times inside a session that are taken off it
 
 Interval = tuple[datetime, datetime]
 
@@ -148,6 +159,10 @@ def documented_time(
     if not complete and not totals and sessions:
         problems.append(found(NO_STOP, where=[r.at(s.span) for r, s in sessions]))
 
+    distinct = {p.interval for p in placed}
+    if len(distinct) > len(_union(distinct)):  # two stated times overlap and differ: the wider is not chosen
+        problems.append(found(DISAGREE, where=[p.quote for p in placed]))
+        placed, complete = [], []
     placed, ambiguous = _choose(placed, tuple(cited))
     if ambiguous:
         problems.append(found(WHICH_TIME, where=[p.quote for p in ambiguous]))
@@ -167,6 +182,10 @@ def documented_time(
             problems.append(found(NO_TIME))
     if minutes is not None and minutes.source != "period":
         problems.extend(_against_period(visit, minutes, policy))
+        unclear = [r.at(s.span) for r, s in statements if s.role is Role.UNCLEAR]
+        unclear += [r.at(r.interruption) for r in readings if r.interruption]
+        if unclear:
+            problems.append(found(UNCLEAR_PART, where=unclear))
 
     if code.unit_rule in UNTIMED_RULES:
         problems = [p for p in problems if p.rule_id != NO_TIME.id and p.rule_id != NO_STOP.id]
@@ -182,7 +201,11 @@ def _softened(finding: Finding) -> Finding:
 
 
 def _this_day(clock: ClockRange, visit: Visit) -> bool:
-    return clock.dated is None or visit.date_of_service is None or clock.dated == visit.date_of_service
+    day = visit.date_of_service
+    if clock.dated is None or day is None:
+        return True
+    year, month, dom = clock.dated
+    return (month, dom) == (day.month, day.day) and year in (None, day.year)
 
 
 def _place(clock: ClockRange, visit: Visit, policy: Policy) -> tuple[Interval | None, Rule | None]:
@@ -296,10 +319,13 @@ def _interruptions(visit: Visit, intervals: list[Interval], readings: Sequence[R
                 )
                 if clock.half_day is HalfDay.STATED:
                     break
-        near = [c.span for c in clocks]
+        near = [(*c.span, (c.end or 0) - c.start) for c in clocks]
         for each in reading.times:
             if isinstance(each, Duration) and each.role is Role.INTERRUPTION:
-                restates = any(abs(each.span[0] - e) < 60 or abs(s - each.span[1]) < 60 for s, e in near)
+                restates = any(
+                    (abs(each.span[0] - e) < 60 or abs(s - each.span[1]) < 60) and each.minutes == length
+                    for s, e, length in near
+                )
                 stated += 0 if restates else each.minutes
     return sum(_length(g) for g in _union(gaps)) + stated
 

@@ -199,6 +199,11 @@ def _sets(modifiers: Sequence[str], codebook: Codebook) -> list[Finding]:
     return findings
 
 
+def _headed(readings: Sequence[Reading]) -> bool:
+    """The first word on the setting is a group's: "individual" further down speaks of something else."""
+    return any(r.group and r.individual and r.group[0] < r.individual[0] for r in readings)
+
+
 def _group(code: Code, modifiers: Sequence[str], readings: Sequence[Reading]) -> list[Finding]:
     """HQ against the note, for H and T codes counted in time; 90853 and its kind are groups already (GR-04)."""
     marked = bool(_GROUP_MARKS & set(modifiers))
@@ -207,6 +212,6 @@ def _group(code: Code, modifiers: Sequence[str], readings: Sequence[Reading]) ->
     if marked and individual and not group:
         return [found(GROUP_MISMATCH, where=individual[:1])]
     counted = code.unit_rule in {UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL} and code.code[0] in "HT"
-    if not marked and counted and group and not individual:
+    if not marked and counted and group and (not individual or _headed(readings)):
         return [found(GROUP_UNMARKED, where=group[:1])]
     return []

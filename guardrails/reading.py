@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from guardrails.codebook import Codebook
-from guardrails.time_statements import TimeStatement, dates_in, is_given_now, read_times
+from guardrails.time_statements import TimeStatement, dates_in, is_given_now, read_times, unclear_interruption
 from guardrails.verdict import Quote
 from guardrails.visit import Note
 
@@ -34,11 +34,12 @@ _PAST = re.compile(
     re.IGNORECASE,
 )
 _ABSENT = re.compile(
-    r"\b(?:client|patient|pt|member) (?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient) present\b|\bin (?:the )?(?:client|patient)'s absence\b",
+    r"\bmet with (?:the )?(?:parents?|mother|father|wife|husband|spouse|partner|family|caregivers?)(?: and (?:mother|father|\w+))? (?:only|alone)\b"
+    r"|\bcollateral (?:phone )?(?:call|contact)\b|\b(?:client|patient|pt) (?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b|\b(?:client|patient|pt|member) (?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient) present\b|\bin (?:the )?(?:client|patient)'s absence\b",
     re.IGNORECASE,
 )
 _GROUP = re.compile(
-    r"\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:a|the|this|today's) (?:\w+ ){0,3}group\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
+    r"\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:(?:a|the|this|today's) )?(?:\w+ ){0,3}group\b|\bwith (?:\w+ )?peers\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
     re.IGNORECASE,
 )
 _INDIVIDUAL = re.compile(
@@ -91,6 +92,7 @@ class Reading:
     client_absent: tuple[int, int] | None = None
     group: tuple[int, int] | None = None
     individual: tuple[int, int] | None = None
+    interruption: tuple[int, int] | None = None
     instruction: tuple[int, int] | None = None
     service_dates: tuple[tuple[date, tuple[int, int]], ...] = ()
 
@@ -110,10 +112,12 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
     sections = _sections(text)
     blank = _blank_spans(text, sections)
     declared = _declared_services(text, sections, codebook)
+    times = read_times(text)
     return Reading(
         note_id=note.id,
         text_hash=note.text_hash,
-        times=read_times(text),
+        times=times,
+        interruption=unclear_interruption(clients, times),
         elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,
         mentioned_services=_services_given(text, codebook),

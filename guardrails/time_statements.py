@@ -21,6 +21,7 @@ class Role(StrEnum):
     SESSION = "session"
     INTERRUPTION = "interruption"
     NOT_COUNTABLE = "not countable"
+    UNCLEAR = "unclear"  # time inside or beside the session, and the note does not say which
     OTHER = "other"
 
 
@@ -36,7 +37,7 @@ class HalfDay(StrEnum):
 class ClockRange:
     """A start and a stop, in minutes after local midnight as written; `end` None where no stop is stated.
 
-    `dated` is the date that stands in the same line before it, if any.
+    `dated` is the (year or None, month, day) that stands in the same line before it, or in a heading just above.
     """
 
     span: tuple[int, int]
@@ -44,7 +45,7 @@ class ClockRange:
     end: int | None
     half_day: HalfDay
     role: Role
-    dated: date | None = None
+    dated: tuple[int | None, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +61,22 @@ TimeStatement = ClockRange | Duration
 
 _TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.\s?m\.|[ap]\.?\s?m\b|[ap]\b|noon\b)?"
 _MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?|hours)\b)?"
-_TO = r"\s*(?:-|–|—|\bto\b|\buntil\b|\btill\b|\bthrough\b|\band\b)\s*"
+_TO = r"\s*(?:-|–|—|\bto\b|\buntil\b|\btill\b|\bthrough\b)\s*"
 _RANGE = re.compile(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_BETWEEN = re.compile(rf"(?<=\bbetween )\s*{_TIME.format(n=1)}\s*\band\s*{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
 _MILITARY_RANGE = re.compile(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITARY.format(n=2)}(?![\d/%-])", re.I)
-_GAP = r"(?:\s*(?:time|clock)?(?:\s*(?:of\s+)?(?:session|service|contact))?\s*(?:\([^)\n]{0,20}\))?\s*(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b|\s)\s*)"
+# possessive throughout: a run of blanks from a table's padding must not be tried in every split
+_GAP = (
+    r"(?:\s*+(?:time|clock)?+(?:\s*+(?:of\s+)?(?:session|service|contact))?+\s*+(?:\([^)\n]{0,20}\))?+"
+    r"\s*+(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b)?+\s*+)"
+)
 _START = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
 _STOP = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
@@ -117,6 +123,12 @@ _DATE = re.compile(
     r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2}),?\s+(?P<ny>\d{4}))\b",
     re.IGNORECASE,
 )
+_NEAR_DATE = re.compile(
+    r"(?<![\d/:.])(?:(?P<iso>\d{4}-\d{2}-\d{2})|(?P<m>1[0-2]|0?[1-9])[/-](?P<d>3[01]|[12]\d|0?[1-9])(?:[/-](?P<y>\d{4}|\d{2}))?(?![\d/:])"
+    r"|(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2})(?!\d|:)(?:,?\s+(?P<ny>\d{4}))?"
+    r"|(?P<nd2>\d{1,2})\s+(?P<name2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?(?:\s+(?P<ny2>\d{4}))?)",
+    re.IGNORECASE,
+)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 _NEVER_COUNTS = re.compile(
@@ -125,27 +137,42 @@ _NEVER_COUNTS = re.compile(
     re.IGNORECASE,
 )
 _INTERRUPTS = re.compile(
-    r"\b(?:break|interrupt\w*|left the (?:room|session|office|building)|stepped (?:out|away|outside)|paused?|restroom|bathroom|smoke[d]?"
-    r"|was out of the room|fire (?:drill|alarm)|took a (?:phone )?call)\b",
+    r"\b(?:breaks?|interrupt\w*|left the (?:room|session|office|building)|stepped (?:out|away|outside)|paused?|restroom|bathroom|smoke[d]?"
+    r"|was out of the room|fire (?:drill|alarm)|took a (?:phone )?call|on the phone with|disconnect\w*|(?:connection|video|audio|call|internet|signal)\b.{0,20}?\b(?:lost|dropped|froze|cut out))\b",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
     r"\b(?:weekly|monthly|daily|nightly|bi-?weekly|per (?:week|day|month)|a (?:day|week|night|month)|(?:each|every|most|some) (?:other )?(?:week|day|morning|evening|night|time|month)"
     r"|will|plans? to|planned|homework|practi[cs]e (?:at home|for|daily)|next|upcoming|schedul(?:ed|e)|recommend\w*|frequency|objectives?|goals?|previous(?:ly)?|prior|last (?:session|visit|week|time|night|month)"
-    r"|late|early|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works?|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
+    r"|late|early|booked|reserved|authoriz\w*|approved|watch(?:ed|ing)?|naps?|napped|takes|hours|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works?|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
     r"|/\s?(?:week|wk|day|mo(?:nth)?)\b|\bx\s?/|\d\s?x\b",
+    re.IGNORECASE,
+)
+_WEEKDAY = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b", re.IGNORECASE)
+# a part of the session, of which the note does not say that it is none
+_PART = re.compile(
+    r"\b(?:of (?:these|which|this)|first|last|left early|alone|ended early|includ(?:es|ed|ing)|was present for)\b",
+    re.IGNORECASE,
+)
+_APART = re.compile(
+    r"\b(?:plus|added|in addition|additional|not (?:counted|included|part|billed|billable)|before|after(?:wards?)?|separate(?:ly)?|excluding|outside)\b|\+",
     re.IGNORECASE,
 )
 _LABEL_BEFORE = re.compile(
     r"(?:(?:total|session|service|contact|visit|encounter|face[- ]to[- ]face|psychotherapy|therapy|treatment|direct|billable|actual|counseling|group)\s+(?:\w+\s+){0,2}?(?:time|length|duration|minutes)"
-    r"|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|]|\bis\b|\bwas\b|\bof\b)\s*$",
+    r"|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|\t]|\bis\b|\bwas\b|\bof\b)\s*$"
+    r"|(?:\btime in\s+)?\b(?:psychotherapy|therapy|counseling|face[- ]to[- ]face)\s+$",
     re.IGNORECASE,
 )
+_CONTACT = r"(?:session|visit|contact|service|encounter|psychotherapy|therapy|counseling)"
+_OUR_CONTACT = r"(?:the|this|today's|our)\s+(?:\w+\s+){0,2}?(?:meeting|group|interview|appointment|hour|assessment)"
+_STAFF = r"(?:we|i|staff|therapist|clinician|counselor|counsellor|writer|worker|provider|facilitator)"
 _VERB_BEFORE = re.compile(
-    r"(?:\b(?:last(?:ed|ing)|spent|total(?:l?ed|ing)?|ran(?: for)?|totalling"
-    r"|(?:session|visit|contact|meeting|interview|group|hour)s?\s+(?:of|was|for|came to|went(?: on)?(?: for)?)"
-    r"|(?:met|seen|sat|talked|worked|spoke|provided|conducted|held|participated|attended|engaged|together|in (?:the )?session|face[- ]to[- ]face)\b[^.\n;]{0,60}?\b(?:for|over))"
-    r"\s*(?:a total of |a full |approximately |about |exactly |just under |just over )?)$",
+    rf"(?:(?:\b{_CONTACT}s?|\b{_OUR_CONTACT})\s+(?:\w+\s+){{0,3}}?(?:last(?:ed|ing)|was|of|for|ran|took|total(?:l?ed|ing)?|came to|went(?: on)?)(?: for)?"
+    rf"|\b{_STAFF}\s+(?:\w+\s+){{0,2}}?(?:spent|(?:met|sat|talked|worked|spoke|provided|conducted|held|saw)\b[^.\n;]{{0,50}}?\bfor)"
+    rf"|\b(?:client|patient|pt|ct|consumer|member|individual)\s+(?:was|were)\s+seen\b[^.\n;]{{0,50}}?\bfor"
+    r"|(?:^|[.:]\s*)\s*(?:spent|(?:met|seen|sat|worked|spoke|provided|conducted)\b[^.\n;]{0,50}?\bfor)"
+    r"|^\s*lasted)\s*(?:a total of |a full |approximately |about |exactly |just under |just over )?$",
     re.IGNORECASE,
 )
 _NOUN_AFTER = re.compile(
@@ -158,6 +185,15 @@ _GIVEN = re.compile(
     r"\b(?:seen|met|attended|provided|conducted|held|completed|facilitated|received|participated|engaged|delivered|today|this (?:session|visit|contact|meeting|group|service))\b",
     re.IGNORECASE,
 )
+_CLOCK_LABEL = re.compile(
+    r"\b(?:times?|session|service|contact|visit|encounter|start|stop|began|ended|in/out|seen|met|meeting|group|interview|assessment|psychotherapy|therapy|counseling|training|"
+    r"date|dos|duration|length|clock|held)\b[^.\n;]{0,40}$|\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\W{0,6}$",
+    re.IGNORECASE,
+)
+_LEADING_CUE = re.compile(
+    r"\W*(?:f2f|face|in[- ]person|1:1|indiv|session|client|ct|pt|patient|clinic|office|home|school|community|telehealth|video|at\b|in\b)",
+    re.IGNORECASE,
+)
 _SESSION_LABEL = re.compile(
     r"\b(?:time|start|stop|begin|end|session|service|seen|met|in/out|attended|held|conducted|from|between)\b[^.\n]{0,40}$",
     re.IGNORECASE,
@@ -166,6 +202,11 @@ _SESSION_LABEL = re.compile(
 # "Time: 10-11"; a score that "went from 6 to 3" is no time
 _BARE_LABEL = re.compile(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between))?\s*[:|]?\s*$", re.IGNORECASE)
 
+_LEFT = re.compile(
+    r"\b(?:(?:client|patient|pt|ct|he|she|they)\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early|was out of the room)(?! at the end| calm| smil)"
+    r"|connection (?:was )?(?:lost|dropped)|(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d|joined (?:the )?(?:session|video|call) (?:late|at \d))",
+    re.IGNORECASE,
+)
 _NEARBY = re.compile(r"[,()+]|\s[-–—]\s|\band\b|\bplus\b", re.IGNORECASE)
 _RESTATES = re.compile(
     r"[\s(=,;:|-]*(?:for |i\.e\.,? |total(?: time)?(?: of)?:? ?|or |duration:? ?)?[\s(]*$", re.IGNORECASE
@@ -190,6 +231,16 @@ def _restating(text: str, duration: Duration, ranges: list[ClockRange]) -> Durat
             if each.role is Role.SESSION and 0 <= duration.span[0] - each.span[1] < 30 and _RESTATES.fullmatch(between):
                 return Duration(duration.span, duration.minutes, Role.SESSION)
     return duration
+
+
+def unclear_interruption(text: str, statements: tuple[TimeStatement, ...]) -> tuple[int, int] | None:
+    """Words of an interruption whose length no statement in the same clause gives."""
+    for match in _LEFT.finditer(text):
+        before, after = _clause(text, match.span())
+        start, end = match.start() - len(before), match.end() + len(after)
+        if not any(start <= each.span[0] < end and each.role is not Role.OTHER for each in statements):
+            return match.span()
+    return None
 
 
 def is_given_now(text: str, span: tuple[int, int]) -> bool:
@@ -217,7 +268,7 @@ def dates_in(text: str) -> Iterator[tuple[int, date]]:
 
 def _clock_ranges(text: str) -> Iterator[ClockRange]:
     spans: list[tuple[int, int]] = []
-    for pattern in (_RANGE, _MILITARY_RANGE):
+    for pattern in (_RANGE, _BETWEEN, _MILITARY_RANGE):
         for match in pattern.finditer(text):
             if any(s < match.end() and match.start() < e for s, e in spans):
                 continue
@@ -299,7 +350,12 @@ def _labelled_pairs(text: str, spans: list[tuple[int, int]]) -> Iterator[ClockRa
             ends += 720
         span = (start.start(), stop.end() if stop and last else start.end())
         yield ClockRange(
-            span, begins, ends, half, _role_of_clock(text, (start.start(), start.end())), _dated(text, start.start())
+            span,
+            begins,
+            ends,
+            half,
+            _role_of_clock(text, (start.start(), start.end()), labelled=True),
+            _dated(text, start.start()),
         )
 
 
@@ -343,7 +399,8 @@ def _in_quotation(text: str, position: int) -> bool:
     return before.count("“") > before.count("”") or before.count('"') % 2 == 1
 
 
-def _role_of_clock(text: str, span: tuple[int, int]) -> Role:
+def _role_of_clock(text: str, span: tuple[int, int], *, labelled: bool = False) -> Role:
+    """A clock range is a session's only where something beside it says so: a label, a verb of contact, a line of its own."""
     before, after = _clause(text, span)
     if _in_quotation(text, span[0]):
         return Role.OTHER
@@ -352,34 +409,64 @@ def _role_of_clock(text: str, span: tuple[int, int]) -> Role:
         return Role.INTERRUPTION
     if _NEVER_COUNTS.search(near_before) or _NEVER_COUNTS.search(near_after):
         return Role.NOT_COUNTABLE
-    if _ELSEWHERE.search(before):
+    line = text[text.rfind("\n", 0, span[0]) + 1 : span[0]]
+    elsewhere = _ELSEWHERE.search(near_before if labelled else before)
+    weekday = not _DATE.search(line) and (_WEEKDAY.search(before) or _WEEKDAY.search(after))
+    if elsewhere or weekday:
         return Role.OTHER
-    return Role.SESSION
+    if labelled or _CLOCK_LABEL.search(before) or _GIVEN.search(before) or _GIVEN.search(near_after):
+        return Role.SESSION
+    heads_line = not re.search(r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _DATE.sub("", line)))
+    stands_alone = re.match(r"[ \t]*(?:$|\n|[(|,.;\t]|\s{2})", text[span[1] :]) or _LEADING_CUE.match(after)
+    return Role.SESSION if heads_line and stands_alone else Role.OTHER
 
 
 def _role_of_duration(text: str, span: tuple[int, int]) -> Role:
     before, after = _clause(text, span)
     if _in_quotation(text, span[0]):
         return Role.OTHER
-    labelled = bool(_LABEL_BEFORE.search(before[-90:]))
     near_before, near_after = _NEARBY.split(before)[-1], _NEARBY.split(after)[0]
+    apart = _APART.search(before) or _APART.search(after)
     if _NEVER_COUNTS.search(near_before) or _NEVER_COUNTS.search(near_after):
-        return Role.NOT_COUNTABLE
+        planned = _ELSEWHERE.search(near_before) or _ELSEWHERE.search(near_after)
+        return Role.NOT_COUNTABLE if apart or planned else Role.UNCLEAR
     if _INTERRUPTS.search(near_before) or _INTERRUPTS.search(near_after):
-        return Role.INTERRUPTION
-    if labelled and not _ELSEWHERE.search(near_after):
+        several = re.search(r"\b(?:two|three|four|several|[2-9])\s*$", before, re.IGNORECASE)
+        return Role.UNCLEAR if several else Role.INTERRUPTION
+    if _LABEL_BEFORE.search(before[-90:]) and not _ELSEWHERE.search(near_after):
         return (
             Role.OTHER
-            if re.search(r"\b(?:planned|scheduled|frequency|target|goal|objective)\b", before, re.I)
+            if re.search(r"\b(?:planned|scheduled|frequency|target|goal|objective|authoriz\w*)\b", before, re.I)
             else Role.SESSION
         )
-    if _ELSEWHERE.search(before) or _ELSEWHERE.search(near_after):
-        return Role.OTHER
-    if _VERB_BEFORE.search(before) or _NOUN_AFTER.search(after):
-        return Role.SESSION
-    return Role.OTHER
+    if _ELSEWHERE.search(before) or _ELSEWHERE.search(after) or _WEEKDAY.search(after):
+        left_early = re.search(r"\bleft early\b", before, re.IGNORECASE)
+        return Role.UNCLEAR if left_early else Role.OTHER
+    if _PART.search(before) and not _VERB_BEFORE.search(before):
+        return Role.UNCLEAR
+    return Role.SESSION if _VERB_BEFORE.search(before) or _NOUN_AFTER.search(after) else Role.OTHER
 
 
-def _dated(text: str, position: int) -> date | None:
+def _dated(text: str, position: int) -> tuple[int | None, int, int] | None:
+    """(year or None, month, day) of the date that a time stands under: before it in its line, or in a heading just above."""
     line = text.rfind("\n", 0, position) + 1
-    return max(dates_in(text[line:position]), default=(0, None), key=lambda each: each[0])[1]
+    own = list(_dates_near(text[line:position]))
+    if own:
+        return own[-1]
+    above = text[:line].rstrip("\n").rpartition("\n")[2].strip()
+    heading = list(_dates_near(above)) if above.endswith(":") else []
+    return heading[-1] if heading else None
+
+
+def _dates_near(text: str) -> Iterator[tuple[int | None, int, int]]:
+    for match in _NEAR_DATE.finditer(text):
+        if match["name"] or match["name2"]:
+            month = _MONTHS.index((match["name"] or match["name2"])[:3].lower()) + 1
+            year = match["ny"] or match["ny2"]
+            yield (int(year) if year else None), month, int(match["nd"] or match["nd2"])
+        elif match["iso"]:
+            year, month_text, day_text = match["iso"].split("-")
+            yield int(year), int(month_text), int(day_text)
+        else:
+            year = match["y"]
+            yield (int(year) % 100 + 2000 if year else None), int(match["m"]), int(match["d"])

@@ -92,6 +92,7 @@ UNDECIDED = rule(
     cured_by=CuredBy.CODER,
 )
 
+MINUTES_A_DAY = 24 * 60
 _CAPS = {UnitRule.PAYER15: 96, UnitRule.CEIL: 96, UnitRule.MIDPOINT15: 96, UnitRule.FLOOR: 24, UnitRule.EACH: 48}
 
 
@@ -179,13 +180,11 @@ def count(code: Code, minutes: Minutes | None, policy: Policy, codebook: Codeboo
     match code.unit_rule:
         case UnitRule.SESSION:
             rung = _rung(code, m, codebook, on)
-            reached = f"{stated}, {_range(rung)}" if rung else f"{stated}, below the first unit"
+            reached = f"{stated}, one session" if rung else f"{stated}, below the first unit"
             return Counted(rung or code, 1 if rung else 0, reached, 1 if rung else 0)
         case UnitRule.EACH:
             units = each_from(m, code.from_minute or 0, code.step_minutes or 1)
-            return Counted(
-                code, units, f"{stated}, one from {code.from_minute} and per {code.step_minutes} more", units
-            )
+            return Counted(code, units, f"{stated}, {units} further block(s)", units)
         case UnitRule.CEIL:
             units = ceiling(m, code.step_minutes or 15)
             return Counted(code, units, f"{stated}, each {code.step_minutes} begun", units)
@@ -194,7 +193,7 @@ def count(code: Code, minutes: Minutes | None, policy: Policy, codebook: Codeboo
             return Counted(code, units, f"{stated}, {units} x {code.step_minutes}", units)
         case UnitRule.MIDPOINT15:
             units = midpoint15(m)
-            return Counted(code, units, f"{stated}, {units} x 15 from the eighth minute", units)
+            return Counted(code, units, f"{stated}, {units} x 15", units)
         case _:
             return _payer15(code, m, stated, policy)
 
@@ -206,12 +205,7 @@ def _payer15(code: Code, m: int, stated: str, policy: Policy) -> Counted:
         lowest = min(units.values())
         return Counted(code, lowest, f"{stated}, {lowest} x 15 under the lowest rule", max(units.values()))
     units_now = quarter_hours(m, by)
-    how = {
-        QuarterHourRule.FLOOR15: "",
-        QuarterHourRule.MID15: " from the eighth minute",
-        QuarterHourRule.CEIL15: " begun",
-    }[by]
-    return Counted(code, units_now, f"{stated}, {units_now} x 15{how}", units_now)
+    return Counted(code, units_now, f"{stated}, {units_now} x 15", units_now)
 
 
 def _rung(code: Code, minutes: int, codebook: Codebook, on: date) -> Code | None:
@@ -223,12 +217,6 @@ def _rung(code: Code, minutes: int, codebook: Codebook, on: date) -> Code | None
         and (code.ladder is None or rung.to_minute is None or minutes <= rung.to_minute)
     ]
     return fitting[-1] if fitting else None
-
-
-def _range(code: Code) -> str:
-    if code.to_minute is None:
-        return f"{code.code} from {code.from_minute}"
-    return f"{code.code} is {code.from_minute}-{code.to_minute}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +235,8 @@ def allow(
     """Compare proposed units with what the record supports. The result never exceeds either."""
     if not isinstance(proposed, int) or isinstance(proposed, bool) or proposed < 1:
         return Allowed(0, "", (found(NOT_A_COUNT),), None)
-    cap = _CAPS.get(code.unit_rule)
-    if cap is not None and proposed > cap:
+    cap = _CAPS.get(code.unit_rule, MINUTES_A_DAY)
+    if proposed > cap:
         return Allowed(0, "", (found(PHYSICAL, cap=cap),), None)
     payer_cap = policy.of(code.code).max_units
     if payer_cap is not None and proposed > payer_cap:

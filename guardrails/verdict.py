@@ -35,7 +35,8 @@ class Quoted:
 class Proposal:
     """A line that a proposer or a person asks for. Nothing in it is believed.
 
-    `units` is kept as it came, so that `2.5` or `"three"` is refused with a finding and not with an exception.
+    `units` is kept as it came, so that `2.5` or `"three"` is refused with a finding and not with an exception; what is
+    no text where text belongs becomes text that no table knows.
     """
 
     code: str
@@ -44,6 +45,15 @@ class Proposal:
     quotes: tuple[Quoted, ...] = ()
     system: str | None = None
     diagnoses: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code", _text(self.code))
+        object.__setattr__(self, "modifiers", tuple(map(_text, self.modifiers)))
+        object.__setattr__(self, "diagnoses", tuple(map(_text, self.diagnoses)))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
 
 
 @dataclass(frozen=True, slots=True, order=True)

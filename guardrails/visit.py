@@ -114,6 +114,10 @@ class Note:
     labels: frozenset[str] = frozenset()
     unreadable_because: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.signed_at is not None and self.signed_at.tzinfo is None:
+            raise ValueError("Note.signed_at: a time without an offset")
+
     @cached_property
     def text_hash(self) -> str:
         """SHA-256 of the text's UTF-8 bytes, hexadecimal: what quotes and snapshots pin."""
@@ -199,10 +203,18 @@ class Visit:
     notes: NoteSet = NoteSet()
     labels: frozenset[str] = frozenset()
 
+    def __post_init__(self) -> None:
+        for name, value in (("starts", self.starts), ("ends", self.ends)):
+            if value is not None and value.tzinfo is None:
+                raise ValueError(f"Visit.{name}: a time without an offset")
+
     @property
     def facility_zone(self) -> ZoneInfo | None:
         """The facility's time zone, or None where the record and settings name none."""
-        return ZoneInfo(self.zone) if self.zone else None
+        try:
+            return ZoneInfo(self.zone) if self.zone else None
+        except (KeyError, ValueError, OSError):  # no such zone: as unknown as none
+            return None
 
     @property
     def all_labels(self) -> frozenset[str]:

@@ -64,8 +64,9 @@ class Outgoing:
 # What looks like an identifier although FHIR does not know it. A date of birth counts as one only beside its label.
 _PATTERNS = (
     ("EMAIL", re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w")),
-    ("SSN", re.compile(r"\b\d{3}-\d{2}-\d{4}\b")),
-    ("PHONE", re.compile(r"(?<!\d)(?:\+?1[ .-]?)?(?:\(\d{3}\)[ .-]?|\d{3}[ .-])\d{3}[ .-]\d{4}(?!\d)")),
+    ("SSN", re.compile(r"\b\d{3}-\d{2}-\d{4}\b|(?<!\d)\d{9}(?!\d)")),
+    ("PHONE", re.compile(r"(?<![\d/])(?:\+?1[ .-]?)?\(?\d{3}\)?[ .–-]?\d{3}[ .–-]?\d{4}(?![\d/])")),
+    ("NUMBER", re.compile(r"(?<=\bMedicaid ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMedicare ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMember ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bChart no)[.:# ]+[A-Z0-9-]{3,}", re.IGNORECASE)),
     ("MRN", re.compile(r"(?<=\bMRN)[:# ]+[A-Z0-9][A-Z0-9-]{2,}", re.IGNORECASE)),
     ("BIRTHDATE", re.compile(r"(?:(?<=\bDOB)|(?<=\bborn)|(?<=\bof birth))[: ]+\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}", re.IGNORECASE)),
 )  # fmt: skip
@@ -97,7 +98,7 @@ def open_gate(
 
 def client_placeholders(outgoing: Sequence[Outgoing]) -> tuple[str, ...]:
     """The placeholders that stand for the client, so that a proposer knows who is meant."""
-    return tuple(sorted({m for o in outgoing for m in re.findall(r"\bCLIENT-\d+\b", o.sent.text)}))
+    return tuple(sorted({m for o in outgoing for m in re.findall(r"\bCLIENT-\d{3}\b", o.sent.text)}))
 
 
 def proposals_of(reply: Reply, outgoing: Sequence[Outgoing]) -> tuple[Proposal, ...]:
@@ -130,7 +131,7 @@ class _Placeholders:
         key = (kind, surface)
         while key not in self._given:
             self._counts[kind] = self._counts.get(kind, 0) + 1
-            candidate = f"{kind}-{self._counts[kind]}"
+            candidate = f"{kind}-{self._counts[kind]:03}"  # of one width, so that none stands inside another
             if candidate not in self._text:
                 self._given[key] = candidate
         return self._given[key]
@@ -161,11 +162,12 @@ def _identifying(text: str, forms: Sequence[SurfaceForm]) -> list[tuple[int, int
     found: list[tuple[int, int, str]] = []
     taken = bytearray(len(text))
     matches: list[tuple[int, int, str]] = []
+    straight = text.replace("’", "'")
     for form in forms:
-        edge = (r"(?<!\w)" if form.text[0].isalnum() else "", r"(?!\w)" if form.text[-1].isalnum() else "")
-        words = r"\s+".join(map(re.escape, form.text.split()))
+        edge = (r"(?<![^\W_])" if form.text[0].isalnum() else "", r"(?![^\W_])" if form.text[-1].isalnum() else "")
+        words = r"[\s_]+".join(map(re.escape, form.text.replace("’", "'").split()))
         pattern = re.compile(edge[0] + words + edge[1], re.IGNORECASE if form.any_case else 0)
-        matches += [(m.start(), m.end(), form.kind) for m in pattern.finditer(text)]
+        matches += [(m.start(), m.end(), form.kind) for m in pattern.finditer(straight)]
     for kind, pattern in _PATTERNS:
         for m in pattern.finditer(text):
             skipped = len(m.group(0)) - len(m.group(0).lstrip(":# "))

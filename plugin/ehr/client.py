@@ -18,7 +18,7 @@ from urllib.parse import quote
 import httpx
 import tenacity
 
-from fhir_mappings.views import Json
+from fhir_mappings.views import Json, objects
 from plugin.ehr import errors
 from plugin.ehr.urls import resolve
 from plugin.settings import EhrSettings, Limits
@@ -97,8 +97,9 @@ class FhirClient:
         """
         seen: dict[str, Json] = {}
         for page in self._pages(kind, parameters, fresh=fresh):
-            for entry in page.get("entry") or []:
-                resource = entry.get("resource") if isinstance(entry, dict) else None
+            for entry in objects(page.get("entry")):
+                resource = entry.get("resource")
+                _refuse_incomplete(resource, kind)
                 if not isinstance(resource, dict) or resource.get("resourceType") != kind:
                     continue
                 seen[str(resource.get("id"))] = resource
@@ -115,9 +116,13 @@ class FhirClient:
             page, _ = self._object("GET", url, what=f"search {kind}", query=parameters, fresh=fresh)
         followed = {url}
         for _ in range(self._limits.pages):
+            _refuse_incomplete(page, kind)
+            if page.get("resourceType") != "Bundle":
+                raise errors.NotFhir(f"search {kind}: the answer is no Bundle")
             yield page
-            links = [link for link in page.get("link") or [] if isinstance(link, dict)]
-            following = next((link.get("url") for link in links if link.get("relation") == "next"), None)
+            following = next(
+                (link.get("url") for link in objects(page.get("link")) if link.get("relation") == "next"), None
+            )
             if not following:
                 return
             url = resolve(self.base, str(following))
@@ -217,7 +222,7 @@ class FhirClient:
             try:
                 with self._http.stream(method, url, content=content, data=form, params=query, headers=sent) as response:
                     self._bounded(response, what)
-            except httpx.TransportError as problem:
+            except httpx.RequestError as problem:
                 raise self._lost(problem, what, repeatable) from None
             self._judge(response, what, repeatable)
             return response
@@ -244,7 +249,7 @@ class FhirClient:
             parts.append(part)
         response._content = b"".join(parts)
 
-    def _lost(self, problem: httpx.TransportError, what: str, repeatable: bool) -> Exception:
+    def _lost(self, problem: httpx.RequestError, what: str, repeatable: bool) -> Exception:
         not_sent = isinstance(problem, (httpx.ConnectError, httpx.ConnectTimeout))
         if repeatable or not_sent:
             return _Again(errors.Unreachable(f"{what}: no answer from the EHR ({type(problem).__name__})"), None)
@@ -271,6 +276,18 @@ class FhirClient:
             405: errors.NotOffered, 501: errors.NotOffered, 409: errors.Conflict, 412: errors.Conflict,
         }  # fmt: skip
         raise kinds.get(status, errors.Refused)(said)
+
+
+_INCOMPLETE = {"incomplete", "timeout", "too-costly", "throttled", "transient", "exception"}
+
+
+def _refuse_incomplete(resource: object, kind: str) -> None:
+    """A search that failed or was cut short with status 200: "nothing found" would be a false answer."""
+    if not isinstance(resource, dict) or resource.get("resourceType") != "OperationOutcome":
+        return
+    for issue in objects(resource.get("issue")):
+        if issue.get("severity") in {"error", "fatal"} or issue.get("code") in _INCOMPLETE:
+            raise errors.Unreachable(f"search {kind}: the EHR says that its answer is not complete; try again")
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -310,5 +327,6 @@ def _etag(response: httpx.Response, body: Json) -> str | None:
     header = response.headers.get("etag")
     if header:
         return str(header)
-    version = (body.get("meta") or {}).get("versionId")
+    meta = body.get("meta")
+    version = meta.get("versionId") if isinstance(meta, dict) else None
     return f'W/"{version}"' if version else None

@@ -8,13 +8,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from fhir_mappings import views
 from fhir_mappings.views import Json
 from fhir_mappings.visits import NoteRecord
+from guardrails.visit import PSYCHOTHERAPY_NOTE_LABELS
 from plugin.settings import Limits
 
 EXTRACTOR_VERSION = "notes-1"
@@ -76,7 +77,13 @@ class Body:
     """The bytes of one attachment and what they are said to be."""
 
     content_type: str
-    data: bytes
+    data: bytes = field(repr=False)
+
+
+def is_psychotherapy_note(document: views.DocumentReference) -> bool:
+    """Labelled as one, by whatever spelling of the code system: not even its attachment is looked at (PV-01)."""
+    codings = [*document.meta.security, *(c for concept in document.security_label for c in concept.coding)]
+    return any(c.code in PSYCHOTHERAPY_NOTE_LABELS for c in codings)
 
 
 def choose(document: views.DocumentReference) -> views.Attachment:
@@ -143,7 +150,7 @@ def _decode(body: Body) -> str:
     for charset in ([declared[1]] if declared else []) + ["utf-8-sig", "cp1252"]:
         try:
             return body.data.decode(charset)
-        except (UnicodeDecodeError, LookupError):
+        except (UnicodeError, LookupError):
             continue
     raise UnreadableNote("its characters cannot be decoded")
 
@@ -207,6 +214,8 @@ def read_inline(document: Json, limits: Limits) -> NoteRecord:
     """A NoteRecord from a DocumentReference that holds its own data (a Bundle); unreadable ones say why."""
     try:
         seen = views.read(views.DocumentReference, document)
+        if is_psychotherapy_note(seen):
+            return NoteRecord(document)
         body = inline_body(choose(seen), limits)
         if body is None:
             raise UnreadableNote("its text is not in the Bundle")

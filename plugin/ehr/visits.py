@@ -14,7 +14,6 @@ from fhir_mappings import views
 from fhir_mappings.bundles import encounters_of
 from fhir_mappings.views import Json, objects, reference_of
 from fhir_mappings.visits import NoteRecord, VisitRecord
-from guardrails.visit import PSYCHOTHERAPY_NOTE_LABELS
 from plugin.ehr import errors, notes
 from plugin.ehr.capabilities import Capabilities, read_capabilities
 from plugin.ehr.client import FhirClient
@@ -84,8 +83,7 @@ class VisitReader:
             seen = views.read(views.DocumentReference, document)
         except views.UnusableResource as problem:
             return NoteRecord(document, unreadable_because=problem.problem)
-        codings = [*seen.meta.security, *(c for concept in seen.security_label for c in concept.coding)]
-        if any(c.code in PSYCHOTHERAPY_NOTE_LABELS for c in codings):
+        if notes.is_psychotherapy_note(seen):
             return NoteRecord(document)
         try:
             attachment = notes.choose(seen)

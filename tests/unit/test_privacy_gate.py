@@ -16,7 +16,7 @@ from tests.conftest import TODAY, a_note, a_visit
 
 TEXT = (
     "Client: Grace Ostrava, DOB 07/14/1988, MRN: RB-104417, phone (937) 555-0117, grace.o@mail.example\n"
-    "Grace said grace before lunch; Ms. Ostrava's mother called 937-555-0199. CLIENT-1 is a form number.\n"
+    "Grace said grace before lunch; Ms. Ostrava's mother called 937-555-0199. CLIENT-001 is a form number.\n"
     "Start time: 2:00 PM\nStop   time:\t2:45 PM\nGrace Ostrava rehearsed the budget twice.\nSigned by Tobias Renner\n"
 )
 FORMS = (
@@ -45,10 +45,10 @@ def test_known_and_recognisable_identifiers_are_replaced() -> None:
 
 
 def test_each_surface_form_has_its_own_placeholder_that_no_text_holds() -> None:
-    """CLIENT-1 stands in the note already, so no form gets it."""
+    """CLIENT-001 stands in the note already, so no form gets it."""
     (outgoing,) = gate()
-    assert outgoing.sent.text.count("CLIENT-1 ") == 1
-    assert {"CLIENT-2", "CLIENT-3", "CLIENT-4"} <= set(privacy.client_placeholders([outgoing]))
+    assert outgoing.sent.text.count("CLIENT-001 ") == 1
+    assert {"CLIENT-002", "CLIENT-003", "CLIENT-004"} <= set(privacy.client_placeholders([outgoing]))
 
 
 def test_the_segment_map_covers_the_sent_text_and_leads_back() -> None:
