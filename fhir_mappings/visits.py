@@ -39,7 +39,7 @@ class NoteRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class VisitRecord:
-    """The raw resources of one visit as an EHR or a Bundle gave them."""
+    """The raw resources of one visit as an EHR or a Bundle gave them; `not_looked_up` names types that could not be asked for."""
 
     ehr_id: str
     encounter: Json = field(repr=False)
@@ -47,6 +47,7 @@ class VisitRecord:
     notes: tuple[NoteRecord, ...] = ()
     others: tuple[Json, ...] = field(default=(), repr=False)
     problems: tuple[str, ...] = ()
+    not_looked_up: frozenset[str] = frozenset()
 
     def of(self, kind: str) -> list[Json]:
         """The accompanying resources of one type."""

@@ -304,9 +304,7 @@ def _interruptions(visit: Visit, intervals: list[Interval], readings: Sequence[R
     gaps: list[Interval] = []
     stated = 0
     for reading in readings:
-        clocks = [
-            s for s in reading.times if isinstance(s, ClockRange) and s.role is Role.INTERRUPTION and s.end is not None
-        ]
+        clocks = [s for s in reading.times if isinstance(s, ClockRange) and s.role in _GAPS and s.end is not None]
         for clock in clocks:
             assert zone is not None  # intervals were placed, so both are known
             assert day is not None

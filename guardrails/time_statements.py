@@ -148,6 +148,9 @@ _ELSEWHERE = re.compile(
     r"|/\s?(?:week|wk|day|mo(?:nth)?)\b|\bx\s?/|\d\s?x\b",
     re.IGNORECASE,
 )
+_PLANNED = re.compile(
+    r"\b(?:will|weekly|daily|next|plans?|each|every|usual(?:ly)?|per (?:day|week|month))\b", re.IGNORECASE
+)
 _WEEKDAY = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b", re.IGNORECASE)
 # a part of the session, of which the note does not say that it is none
 _PART = re.compile(
@@ -428,7 +431,7 @@ def _role_of_duration(text: str, span: tuple[int, int]) -> Role:
     near_before, near_after = _NEARBY.split(before)[-1], _NEARBY.split(after)[0]
     apart = _APART.search(before) or _APART.search(after)
     if _NEVER_COUNTS.search(near_before) or _NEVER_COUNTS.search(near_after):
-        planned = _ELSEWHERE.search(near_before) or _ELSEWHERE.search(near_after)
+        planned = _PLANNED.search(near_before) or _PLANNED.search(near_after)
         return Role.NOT_COUNTABLE if apart or planned else Role.UNCLEAR
     if _INTERRUPTS.search(near_before) or _INTERRUPTS.search(near_after):
         several = re.search(r"\b(?:two|three|four|several|[2-9])\s*$", before, re.IGNORECASE)

@@ -6,19 +6,21 @@ write, the job stops as "changed elsewhere" (design: Identity). A write whose an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from fhir_mappings import claims, systems
-from fhir_mappings.views import Json
+from fhir_mappings.views import Json, objects, reference_of
 from guardrails.visit import Visit
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
-from plugin.store.store import Delivery, RemoteClaim
+from plugin.store.store import RemoteClaim
 
 NAME = "ehr"
+_OURS = {"draft", "entered-in-error"}  # the statuses that we write
 
 
 class ChangedElsewhere(Exception):
@@ -42,41 +44,42 @@ class EhrDestination:
     def __init__(self, client: FhirClient) -> None:
         self._client = client
 
-    def deliver(
-        self, job: Delivery, known: RemoteClaim | None, visit: Visit, proposer: str, versions: list[str]
-    ) -> Written:
-        """Bring the draft's version to the EHR; safe to repeat however the last try ended.
+    def write(self, claim: Json, known: RemoteClaim | None, sent: Sequence[Json]) -> Written:
+        """Bring a draft's Claim to the EHR; safe to repeat however the last try ended.
+
+        Args:
+            claim: the version to bring.
+            known: where the draft stands there, as of our last write that we know of.
+            sent: every version that we ever queued; by their content a write whose answer was lost is recognised.
 
         Raises:
             ChangedElsewhere: somebody else touched the Claim; nothing was written.
             EhrError: the EHR could not be reached or refused; the job is tried again.
         """
-        claim = job.draft.claim
-        assert claim is not None
-        written = self._write(claim, known)
-        self._explain(written, visit, proposer, versions)
-        return written
-
-    def _write(self, claim: Json, known: RemoteClaim | None) -> Written:
         theirs = self._find(claim["identifier"][0]["value"])
         if theirs is None:
             if known is not None:
                 raise ChangedElsewhere("the Claim that was written is no longer there")
             query = f"identifier={_encoded(systems.DRAFT_CLAIM_ID)}%7C{_encoded(claim['identifier'][0]['value'])}"
             made, etag = self._client.create(claim, if_none_exist=query)
-            return self._checked(claim, made, etag, wrote=True)
+            return Written(str(made["id"]), etag, wrote=True)
         current, etag = self._client.read_with_etag("Claim", str(theirs["id"]))
         if _same(current, claim):  # an earlier try succeeded and its answer was lost
             return Written(str(current["id"]), etag, wrote=False)
-        if known is None:
-            raise ChangedElsewhere("a Claim with our identifier exists that we did not write")
-        if known.etag != etag:
-            raise ChangedElsewhere("the Claim has a newer version than our last write")
+        if current.get("status") not in _OURS:
+            raise ChangedElsewhere("the Claim is no longer a draft")
+        unchanged = known is not None and etag is not None and _tag(known.etag) == _tag(etag)
+        if not unchanged and not any(_same(current, each) for each in sent):
+            raise ChangedElsewhere(
+                "the Claim has a newer version than our last write"
+                if known
+                else "a Claim with our identifier exists that we did not write"
+            )
         try:
             made, etag = self._client.update({**claim, "id": current["id"]}, etag=etag)
         except errors.Conflict:
             raise ChangedElsewhere("the Claim changed while it was being written") from None
-        return self._checked(claim, made, etag, wrote=True)
+        return Written(str(made["id"]), etag, wrote=True)
 
     def _find(self, identifier: str) -> Json | None:
         found = list(self._client.search("Claim", {"identifier": f"{systems.DRAFT_CLAIM_ID}|{identifier}"}, fresh=True))
@@ -85,24 +88,27 @@ class EhrDestination:
             raise ChangedElsewhere("more than one Claim carries our identifier")
         return ours[0] if ours else None
 
-    def _checked(self, sent: Json, made: Json, etag: str | None, *, wrote: bool) -> Written:
-        """A server may answer a conditional create with a Claim that was there; it must be what we sent."""
-        if not _same(made, sent):
-            raise ChangedElsewhere("the server holds another Claim under our identifier")
-        return Written(str(made["id"]), etag, wrote)
-
-    def _explain(self, written: Written, visit: Visit, proposer: str, versions: list[str]) -> None:
+    def explain(self, written: Written, visit: Visit, proposer: str, versions: list[str]) -> None:
         """Device and Provenance, once per Claim version: R4 Provenance has no identifier, so it is looked for first."""
-        version = (written.etag or "").removeprefix("W/").strip('"')
+        version = _tag(written.etag)
         target = f"Claim/{written.claim_id}" + (f"/_history/{version}" if version else "")
         existing = self._client.search("Provenance", {"target": f"Claim/{written.claim_id}"}, fresh=True)
-        if any(t.get("reference", "").endswith(target) for p in existing for t in p.get("target") or []):
+        if any(
+            reference_of(t) and str(t.get("reference")).endswith(target)
+            for p in existing
+            for t in objects(p.get("target"))
+        ):
             return
         resource = claims.device(proposer, versions)
         value = resource["identifier"][0]["value"]
         query = f"identifier={_encoded(systems.AI_SYSTEM_ID)}%7C{_encoded(value)}"
         made, _ = self._client.create(resource, if_none_exist=query)
         self._client.create(claims.provenance(target, f"Device/{made['id']}", visit, recorded=datetime.now(UTC)))
+
+
+def _tag(etag: str | None) -> str:
+    """An ETag without its weakness mark and quotes."""
+    return (etag or "").removeprefix("W/").strip('"')
 
 
 def _encoded(text: str) -> str:

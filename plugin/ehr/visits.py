@@ -55,14 +55,15 @@ class VisitReader:
         patient_reference = reference_of(encounter.get("subject"))
         patient = self._optional(patient_reference, problems)
         documents = self._documents(encounter_id, patient_reference)
-        others = self._around(encounter, patient_reference, documents, problems)
+        others = tuple(self._around(encounter, patient_reference, documents, problems))
         return VisitRecord(
             ehr_id=self._settings.id,
             encounter=encounter,
             patient=patient,
             notes=tuple(self._note(document) for document in documents),
-            others=tuple(others),
+            others=others,
             problems=tuple(problems),
+            not_looked_up=frozenset(p.partition(":")[0] for p in problems if p.startswith(("Coverage:", "Condition:"))),
         )
 
     def _documents(self, encounter_id: str, patient: str) -> list[Json]:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+_PATIENCE = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds
 
 
 def to_head(engine: Engine) -> None:
-    """Run the migrations that this database has not seen."""
-    with engine.begin() as connection:
-        command.upgrade(configuration(connection), "head")
+    """Run the migrations that this database has not seen. Where another process is just doing it, wait for that."""
+    for patience in (*_PATIENCE, None):
+        try:
+            with engine.begin() as connection:
+                command.upgrade(configuration(connection), "head")
+            return
+        except (OperationalError, ProgrammingError, IntegrityError):
+            if patience is None:
+                raise
+            time.sleep(patience)
 
 
 def configuration(connection: object) -> Config:

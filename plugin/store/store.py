@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, select
+from sqlalchemy import Engine, create_engine, delete, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -47,6 +47,8 @@ class Draft:
     id: str
     ehr_id: str
     encounter_id: str
+    billing_provider: str
+    payer: str
     snapshot_key: str
     version: int
     state: DraftState
@@ -93,6 +95,10 @@ class NewDraft:
     verdicts: Json
 
 
+class StaleDraft(Exception):
+    """The draft moved on while a newer or older state of its visit was worked on."""
+
+
 class Store:
     """Open it with `Store.open(settings)`; close it when done."""
 
@@ -106,7 +112,7 @@ class Store:
         url = make_url(settings.database)
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             settings.data_dir.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url)
+        engine = create_engine(url, hide_parameters=True)
         if url.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _sqlite_pragmas)
         migrate.to_head(engine)
@@ -120,28 +126,34 @@ class Store:
 
     def keep_snapshot(self, snapshot: Snapshot, ehr_id: str, encounter_id: str) -> Snapshot:
         """Keep a snapshot; where its key is known already, the one kept first, with its as-of date."""
-        with self._sessions.begin() as session:
-            row = session.get(SnapshotRow, snapshot.key)
-            if row is None:
-                session.add(
-                    SnapshotRow(
-                        key=snapshot.key,
-                        ehr_id=ehr_id,
-                        encounter_id=encounter_id,
-                        as_of=snapshot.as_of,
-                        manifest=snapshot.manifest,
-                        created_at=datetime.now(UTC),
-                    )
-                )
-                return snapshot
-            return Snapshot(row.key, row.as_of, row.manifest)
+        row = SnapshotRow(
+            key=snapshot.key, ehr_id=ehr_id, encounter_id=encounter_id, as_of=snapshot.as_of,
+            manifest=snapshot.manifest, created_at=datetime.now(UTC),
+        )  # fmt: skip
+        self._insert_once(row, snapshot.key)
+        with self._sessions() as session:
+            kept = session.get_one(SnapshotRow, snapshot.key)
+            return Snapshot(kept.key, kept.as_of, kept.manifest)
 
-    def seal(self, snapshot_key: str, kind: str, text: str) -> None:
-        """Keep patient text under a snapshot, encrypted; what is kept already stays as it is."""
-        with self._sessions.begin() as session:
-            if session.get(SealedRow, (snapshot_key, kind)) is None:
-                wrapped = self._visit_key(session, snapshot_key)
-                session.add(SealedRow(snapshot_key=snapshot_key, kind=kind, ciphertext=self._vault.seal(wrapped, text)))
+    def seal(self, snapshot_key: str, kind: str, text: str) -> str:
+        """Keep patient text under a snapshot, encrypted. Returns what is kept, which is the first that came."""
+        wrapped = self._visit_key(snapshot_key)
+        self._insert_once(
+            SealedRow(snapshot_key=snapshot_key, kind=kind, ciphertext=self._vault.seal(wrapped, text)),
+            (snapshot_key, kind),
+        )
+        kept = self.unseal(snapshot_key, kind)
+        assert kept is not None
+        return kept
+
+    def _insert_once(self, row: SnapshotRow | SealedRow | VisitKeyRow, key: object) -> None:
+        """Insert a row unless its key is there; another process may be first at any moment."""
+        try:
+            with self._sessions.begin() as session:
+                if session.get(type(row), key) is None:
+                    session.add(row)
+        except IntegrityError:
+            return
 
     def unseal(self, snapshot_key: str, kind: str) -> str | None:
         """Sealed text, or None where none was kept.
@@ -166,18 +178,20 @@ class Store:
             key.wrapped, key.purged_at = None, datetime.now(UTC)
             return True
 
-    def _visit_key(self, session: Session, snapshot_key: str) -> bytes:
-        snapshot = session.get_one(SnapshotRow, snapshot_key)
-        key = session.get(VisitKeyRow, (snapshot.ehr_id, snapshot.encounter_id))
-        if key is None:
-            key = VisitKeyRow(
-                ehr_id=snapshot.ehr_id, encounter_id=snapshot.encounter_id, wrapped=self._vault.new_visit_key()
-            )
-            session.add(key)
-        elif key.wrapped is None:
-            key.wrapped, key.purged_at = self._vault.new_visit_key(), None
-        assert key.wrapped is not None
-        return key.wrapped
+    def _visit_key(self, snapshot_key: str) -> bytes:
+        with self._sessions() as session:
+            snapshot = session.get_one(SnapshotRow, snapshot_key)
+        key = (snapshot.ehr_id, snapshot.encounter_id)
+        new = VisitKeyRow(
+            ehr_id=snapshot.ehr_id, encounter_id=snapshot.encounter_id, wrapped=self._vault.new_visit_key()
+        )
+        self._insert_once(new, key)
+        with self._sessions.begin() as session:
+            row = session.get_one(VisitKeyRow, key)
+            if row.wrapped is None:  # purged, and now read anew: what was sealed before stays lost
+                row.wrapped, row.purged_at = self._vault.new_visit_key(), None
+                session.execute(delete(SealedRow).where(SealedRow.snapshot_key == snapshot_key))
+            return row.wrapped
 
     # --- drafts ---
 
@@ -195,21 +209,28 @@ class Store:
         with self._sessions() as session:
             return [_draft(row) for row in session.scalars(query)]
 
-    def save(self, new: NewDraft, snapshot: Snapshot, destinations: tuple[str, ...]) -> Draft:
-        """Keep a draft and its outbox jobs in one transaction.
+    def save(
+        self, new: NewDraft, snapshot: Snapshot, destinations: tuple[str, ...], *, expected: Draft | None = None
+    ) -> Draft:
+        """Keep a draft and its outbox jobs in one transaction. `expected` is the draft as it was when work on it began.
 
         The same snapshot changes nothing. A new snapshot makes a new version if what would be billed changed; jobs of
         older versions that have not gone out are superseded. A decided draft is kept as it is (design: Identity).
+
+        Raises:
+            StaleDraft: the draft moved on since work on it began; begin again.
         """
         for _ in range(2):
             try:
                 with self._sessions.begin() as session:
-                    return _draft(self._merge(session, new, snapshot, destinations))
+                    return _draft(self._merge(session, new, snapshot, destinations, expected))
             except IntegrityError:  # another process inserted the same draft first; merge with it
                 continue
         raise RuntimeError("a draft could not be inserted nor found")
 
-    def _merge(self, session: Session, new: NewDraft, snapshot: Snapshot, destinations: tuple[str, ...]) -> DraftRow:
+    def _merge(
+        self, session: Session, new: NewDraft, snapshot: Snapshot, destinations: tuple[str, ...], expected: Draft | None
+    ) -> DraftRow:
         now = datetime.now(UTC)
         row = session.get(DraftRow, new.id, with_for_update=True)
         if row is None:
@@ -225,6 +246,8 @@ class Store:
             return row
         if row.snapshot_key == snapshot.key or row.decided:
             return row
+        if expected is None or (row.snapshot_key, row.version) != (expected.snapshot_key, expected.version):
+            raise StaleDraft(f"draft {row.id} changed meanwhile")
         changed = row.claim != new.claim
         row.snapshot_key, row.verdicts, row.updated_at = snapshot.key, new.verdicts, now
         row.state, row.incomplete = new.state.value, new.incomplete
@@ -241,7 +264,7 @@ class Store:
         for destination in destinations:
             session.add(
                 DeliveryRow(
-                    draft_id=row.id, version=row.version, destination=destination,
+                    draft_id=row.id, version=row.version, claim=row.claim, destination=destination,
                     state=DeliveryState.PENDING, attempts=0, updated_at=now,
                 )
             )  # fmt: skip
@@ -270,8 +293,16 @@ class Store:
             row = session.get(RemoteClaimRow, (draft_id, destination))
             return RemoteClaim(row.claim_id, row.etag, row.version) if row else None
 
-    def delivered(self, job: Delivery, claim_id: str, etag: str | None) -> None:
-        """A job is done: keep where the Claim stands and its ETag after our write."""
+    def sent(self, draft_id: str, destination: str) -> list[Json]:
+        """Every version of a draft that was ever queued for a destination, newest first: what may be ours there."""
+        query = select(DeliveryRow.claim).where(
+            DeliveryRow.draft_id == draft_id, DeliveryRow.destination == destination
+        )
+        with self._sessions() as session:
+            return list(session.scalars(query.order_by(DeliveryRow.id.desc())))
+
+    def written(self, job: Delivery, claim_id: str, etag: str | None) -> None:
+        """The Claim is written: keep where it stands and its ETag after our write, before anything else is tried."""
         with self._sessions.begin() as session:
             row = session.get(RemoteClaimRow, (job.draft.id, job.destination))
             if row is None:
@@ -283,7 +314,11 @@ class Store:
                 )  # fmt: skip
             else:
                 row.claim_id, row.etag, row.version = claim_id, etag, job.draft.version
-            self._note(session, job, DeliveryState.DONE, None)
+
+    def delivered(self, job: Delivery, problem: str | None = None) -> None:
+        """A job is done; `problem` is what could not be done beside the Claim itself."""
+        with self._sessions.begin() as session:
+            self._note(session, job, DeliveryState.DONE, problem)
 
     def not_delivered(self, job: Delivery, problem: str, *, changed_elsewhere: bool = False) -> None:
         """A job did not succeed: it waits for the next try, or for a person where somebody else changed the Claim."""
@@ -293,6 +328,8 @@ class Store:
 
     def _note(self, session: Session, job: Delivery, state: DeliveryState, problem: str | None) -> None:
         row = session.get_one(DeliveryRow, job.id)
+        if row.state != DeliveryState.PENDING:  # superseded meanwhile: the newer job speaks for the draft
+            return
         row.state, row.attempts = state, row.attempts + 1
         row.problem, row.updated_at = problem[:300] if problem else None, datetime.now(UTC)
 
@@ -308,7 +345,8 @@ def _sqlite_pragmas(connection: Any, _: object) -> None:
 
 def _draft(row: DraftRow) -> Draft:
     return Draft(
-        id=row.id, ehr_id=row.ehr_id, encounter_id=row.encounter_id, snapshot_key=row.snapshot_key, version=row.version,
+        id=row.id, ehr_id=row.ehr_id, encounter_id=row.encounter_id, billing_provider=row.billing_provider,
+        payer=row.payer, snapshot_key=row.snapshot_key, version=row.version,
         state=DraftState(row.state), incomplete=row.incomplete, decided=row.decided, claim=row.claim,
         verdicts=row.verdicts, created_at=row.created_at,
     )  # fmt: skip

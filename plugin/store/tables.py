@@ -76,7 +76,7 @@ class DraftRow(Base):
     __tablename__ = "draft"
     __table_args__ = (UniqueConstraint("ehr_id", "encounter_id", "billing_provider", "payer"),)
 
-    id: Mapped[str] = mapped_column(String(96), primary_key=True)
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
     ehr_id: Mapped[str] = mapped_column(String(32))
     encounter_id: Mapped[str] = mapped_column(String(64), index=True)
     billing_provider: Mapped[str] = mapped_column(String(128))
@@ -93,7 +93,10 @@ class DraftRow(Base):
 
 
 class DeliveryRow(Base):
-    """The outbox: one job per draft version and destination, committed together with the draft."""
+    """The outbox: one job per draft version and destination, committed together with the draft.
+
+    `claim` is that version as rendered: sent as it is however often, and by it a write of ours is recognised later.
+    """
 
     __tablename__ = "delivery"
     __table_args__ = (UniqueConstraint("draft_id", "version", "destination"),)
@@ -101,6 +104,7 @@ class DeliveryRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"), index=True)
     version: Mapped[int]
+    claim: Mapped[dict[str, Any]] = mapped_column(JSON)
     destination: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(20), index=True)
     attempts: Mapped[int] = mapped_column(default=0)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from fhir_mappings.views import UnusableResource
 from guardrails import Outcome, Proposal
 from plugin import pipeline, site
 from plugin.ehr import errors
@@ -156,7 +158,7 @@ def test_a_reply_is_kept_and_reused(settings: Settings) -> None:
     proposer = Scripted(fixture.cases[0].proposals)
     with site.ehr_site(settings, proposer=proposer) as (made, _):
         assert made.store is not None
-        kept, made.store.save = made.store.save, _dies  # type: ignore[method-assign,assignment]
+        kept, made.store.save = made.store.save, _dies  # type: ignore[method-assign]
         with pytest.raises(KeyboardInterrupt):
             pipeline.code_visit(made, fixture.name)
         made.store.save = kept  # type: ignore[method-assign]
@@ -164,7 +166,7 @@ def test_a_reply_is_kept_and_reused(settings: Settings) -> None:
     assert len(proposer.asked) == 1
 
 
-def _dies(*_: object) -> Any:
+def _dies(*_: object, **__: object) -> Any:
     raise KeyboardInterrupt
 
 
@@ -259,6 +261,83 @@ def test_a_lost_answer_is_reconciled_not_repeated(live: Site, sandbox_base: str)
     assert second.problem is None
     (claim,) = claims_of(sandbox_base, "d90791-evaluation", live.settings.ehr.billing_provider or "")
     assert claim["meta"]["versionId"] == "1"
+
+
+def test_a_claim_of_an_older_version_whose_answer_was_lost_is_still_ours(live: Site, sandbox_base: str) -> None:
+    """Written, not recorded, then the note changed: the server's Claim is one that we queued, so it is updated."""
+    assert live.destination is not None
+    name, client = "g90853-group", live.destination._client
+    create = client.create
+
+    def lost(resource: dict[str, Any], **options: Any) -> Any:
+        create(resource, **options)
+        raise errors.OutcomeUnknown("create Claim: the answer was lost")
+
+    encounter = httpx.get(f"{sandbox_base}/Encounter/{name}").json()
+    original = json.loads(json.dumps(encounter))
+    try:
+        client.create = lost  # type: ignore[method-assign]
+        assert pipeline.code_visit(live, name).problem
+        client.create = create  # type: ignore[method-assign]
+        encounter["status"] = "cancelled"
+        httpx.put(f"{sandbox_base}/Encounter/{name}", json=encounter).raise_for_status()
+        assert pipeline.code_visit(live, name).problem is None
+        (claim,) = claims_of(sandbox_base, name, live.settings.ehr.billing_provider or "")
+        assert claim["status"] == "entered-in-error"
+    finally:
+        httpx.put(f"{sandbox_base}/Encounter/{name}", json=original).raise_for_status()
+
+
+def test_another_payer_withdraws_the_draft_of_the_first(live: Site, sandbox_base: str) -> None:
+    """One visit, one live draft: when the coverage changes, the Claim for the old payer is withdrawn."""
+    name = "h0031-complete"
+    coverage = httpx.get(f"{sandbox_base}/Coverage/{name}-coverage").json()
+    original = json.loads(json.dumps(coverage))
+    try:
+        pipeline.code_visit(live, name)
+        coverage["payor"] = [{"reference": "Organization/payer-lakeside"}]
+        httpx.put(f"{sandbox_base}/Coverage/{coverage['id']}", json=coverage).raise_for_status()
+        assert pipeline.code_visit(live, name).problem is None
+        both = claims_of(sandbox_base, name, live.settings.ehr.billing_provider or "")
+        assert {c["insurer"]["reference"]: c["status"] for c in both} == {
+            "Organization/payer-state-medicaid": "entered-in-error",
+            "Organization/payer-lakeside": "draft",
+        }
+    finally:
+        httpx.put(f"{sandbox_base}/Coverage/{coverage['id']}", json=original).raise_for_status()
+
+
+def test_a_payer_that_cannot_be_looked_up_is_not_no_payer(live: Site, sandbox_base: str) -> None:
+    """Coverage closed to us for once: the visit waits, and the Claim for the known payer stands."""
+    name = "p90837-53-minutes"
+    pipeline.code_visit(live, name)
+    reader = live.read.__self__  # type: ignore[attr-defined]
+    search = reader._client.search
+
+    def closed(kind: str, parameters: dict[str, str], **options: Any) -> Any:
+        if kind == "Coverage":
+            raise errors.Forbidden("search Coverage: the EHR answered 403")
+        return search(kind, parameters, **options)
+
+    reader._client.search = closed
+    with pytest.raises(errors.Unreachable, match="payer could not be looked up"):
+        pipeline.code_visit(live, name)
+    reader._client.search = search
+    (claim,) = claims_of(sandbox_base, name, live.settings.ehr.billing_provider or "")
+    assert claim["status"] == "draft"
+
+
+def test_without_a_readable_patient_nothing_goes_to_a_model(settings: Settings) -> None:
+    """The gate closes when nobody can say what identifies the client; the baseline, which sends nothing, goes on."""
+    proposer = Scripted()
+    proposer.host = "model.example"  # type: ignore[assignment]
+    with site.ehr_site(settings, proposer=proposer, dry_run=True) as (made, reader):
+        record = reader.read("h2014-45-minutes")
+        for patient in (None, {**(record.patient or {}), "name": []}, {**(record.patient or {}), "birthDate": 1988}):
+            changed = replace(made, read=lambda _, p=patient: replace(record, patient=p))  # type: ignore[misc]
+            with pytest.raises(UnusableResource, match="nothing was sent"):
+                pipeline.code_visit(changed, "h2014-45-minutes")
+    assert proposer.asked == []
 
 
 def test_notes_are_found_where_search_by_encounter_is_not_offered(settings: Settings) -> None:

@@ -11,6 +11,7 @@ from guardrails.codebook import Codebook
 from guardrails.documented_time import documented_time
 from guardrails.policies import Policy
 from guardrails.reading import read
+from guardrails.time_statements import read_times
 from guardrails.visit import Visit
 from tests.conftest import ZONE, a_note, a_visit
 
@@ -111,3 +112,53 @@ def test_a_stated_time_must_fit_the_visits_period(minutes) -> None:  # type: ign
     """Invariant 5: more stated minutes than the visit lasted are held."""
     short = replace(a_visit(), ends=datetime(2026, 3, 2, 9, 30, tzinfo=ZONE))
     assert "TIME-021" in minutes("Session lasted 45 minutes.", ends=short.ends)[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Start time: 2:00 PM\nStop time: 3:00 PM (includes 20 minutes of documentation)",
+        "Start time: 2:00 PM\nStop time: 3:00 PM\nClient fell asleep for 20 minutes.",
+        "Start time: 2:00 PM\nStop time: 3:00 PM\nLast 20 minutes were spent writing the note.",
+        "Start time: 2:00 PM\nStop time: 3:00 PM\nTwo 10-minute breaks were taken.",
+        "Start time: 2:00 PM\nStop time: 3:00 PM\nClient stepped out at 2:20 and came back at 2:40.",
+        "Time: 2:00 PM - 2:30 PM\nSession 2:00 PM - 3:00 PM.",
+        "Total time: 60 minutes\nTime in psychotherapy 35 min",
+        "Time: 2:00 PM - 3:00 PM\nPsychotherapy 30 minutes, medication review 30 minutes.",
+        "Time: 60 minutes. Of these, the first 25 minutes were with the mother alone.",
+        "Client was seen for a 60-minute session. Client left early, after 30 minutes.",
+        "Panic attack lasted 60 minutes.",
+        "Her AA meeting was 60 minutes.",
+        "Client talked with her sister for 90 minutes.",
+        "Client spent 60 minutes on the bus.",
+        "Authorization: 60 minutes of psychotherapy.",
+        "Clinic hours 9:30 AM - 12:00 PM",
+        "Client takes clonazepam at 2 PM and 3 PM.",
+        "Client watched TV from 1:00 PM to 4:00 PM on Sunday.",
+        "Contact of 02/23/2026:\n1:00 PM - 4:00 PM shopping.",
+        "Feb 23: 1:00 PM - 4:00 PM shopping.",
+    ],
+)
+def test_time_that_is_not_surely_the_sessions_holds(minutes, text: str) -> None:  # type: ignore[no-untyped-def]
+    """Parts, pauses, other people's and other days' times: the line waits for the note, it does not take the larger."""
+    held = {"TIME-010", "TIME-011", "TIME-012", "TIME-020", "TIME-031", "TIME-033", "TIME-034"}
+    assert minutes(text)[1] & held
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Start time: 2:00 PM\nStop time: 3:00 PM\nTravel time: 2:00 PM - 2:20 PM", 40),
+        ("Time: 2:00 PM - 3:00 PM. Documentation 2:45 PM - 3:00 PM.", 45),
+        ("Time: 2:00 PM - 3:00 PM. Telehealth connection lost 2:10 PM - 2:40 PM.", 30),
+        ("Bank is open 1:00 PM to 4:00 PM.\nStart time: 2:00 PM\nStop time: 2:30 PM", 30),
+    ],
+)
+def test_clock_times_inside_the_session_that_do_not_count_are_taken_off(minutes, text: str, expected: int) -> None:  # type: ignore[no-untyped-def]
+    """TM-02, TM-06: what has its own clock times is subtracted."""
+    assert minutes(text)[0] == expected
+
+
+def test_a_run_of_blanks_is_read_in_linear_time() -> None:
+    """A table's padding after "start" once took minutes; now a thousand times as much is done before a test could notice."""
+    assert read_times("Service\nstart" + " " * 40_000 + "x") == ()

@@ -192,3 +192,44 @@ def test_writes_carry_their_conditions(client: FhirClient, scripted: ScriptedSer
     assert sent[0]["if-none-exist"] == "identifier=a%7Cb"
     assert sent[2]["if-match"] == 'W/"1"'
     assert all(h["authorization"] == "Bearer t0ken" for h in sent)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "timeout"}]},
+        {
+            "resourceType": "Bundle",
+            "entry": [
+                {
+                    "resource": {
+                        "resourceType": "OperationOutcome",
+                        "issue": [{"severity": "warning", "code": "incomplete"}],
+                    }
+                }
+            ],
+        },
+    ],
+)
+def test_a_search_that_failed_with_status_200_is_not_empty(
+    client: FhirClient, scripted: ScriptedServer, body: dict[str, object]
+) -> None:
+    """ "Nothing found" would withdraw a good draft."""
+    scripted.script(Answer(200, body))
+    with pytest.raises(errors.Unreachable):
+        list(client.search("DocumentReference", {}))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"resourceType": "Bundle", "entry": 5, "link": 5},
+        {"resourceType": "Bundle", "entry": [None, 5, {"resource": 7}]},
+    ],
+)
+def test_a_misshapen_bundle_is_an_empty_one(
+    client: FhirClient, scripted: ScriptedServer, body: dict[str, object]
+) -> None:
+    """Wrong shapes raise nothing."""
+    scripted.script(Answer(200, body))
+    assert list(client.search("Patient", {})) == []

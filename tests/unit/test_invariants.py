@@ -7,10 +7,10 @@ from datetime import date, datetime
 
 import pytest
 
-from guardrails import Outcome, check, policies
+from guardrails import Outcome, Proposal, check, policies
 from guardrails.codebook import Codebook
 from guardrails.policies import Policy
-from guardrails.visit import Context, NoteStatus, VisitStatus
+from guardrails.visit import Context, Diagnosis, NoteStatus, VisitStatus
 from tests.conftest import (
     BACHELOR,
     DAY,
@@ -336,3 +336,67 @@ def test_without_the_cpt_folder_its_codes_are_unknown(prove: Prove, book: Codebo
     else:
         assert ids(verdicts) == {"CODE-022"}
     assert prove(skills(), asked("H2014", 3)).lines
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize("modifiers", [("76",), ("59",), ("XE",)])
+def test_a_modifier_alone_does_not_make_two_services(prove: Prove, modifiers: tuple[str, ...]) -> None:
+    """OV-07, OV-08, GR-06: the same code twice is held on both lines, whatever modifier is put on one."""
+    verdicts = prove(therapy(), asked("90834"), asked("90834", modifiers=modifiers))
+    assert verdicts.lines == ()
+    assert "EDIT-021" in ids(verdicts, 0) & ids(verdicts, 1)
+
+
+@pytest.mark.cpt
+def test_a_line_cannot_hide_its_time(prove: Prove) -> None:
+    """OV-06: a plan whose time is not clear does not stand beside therapy on the same note's minutes."""
+    text = PLAN.format(start="2:00 PM", stop="2:30 PM").replace(
+        "SERVICE PLAN DEVELOPMENT", "SERVICE PLAN DEVELOPMENT and individual therapy session"
+    )
+    text += (
+        "Session: 3:00 PM - 3:30 PM. Client reported worry. Therapist used cognitive restructuring. Client responded.\n"
+    )
+    verdicts = prove(
+        a_visit(a_note(text, author=LCSW)), asked("H0032"), asked("90837", 1, "2:00 PM - 2:30 PM", "3:00 PM - 3:30 PM")
+    )
+    assert verdicts.lines == ()
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Service: Individual psychotherapy\nTime: 2:00 PM - 3:00 PM\nMet with mother only; client was at school. She reported worry. Therapist used cognitive restructuring.\nSigned by D",
+        "Therapy session\nTime: 2:00 PM - 3:00 PM\nCollateral phone call with client's wife. She reported worry. Therapist used cognitive restructuring.\nSigned by D",
+        "Therapy note\nTime: 2:00 PM - 3:00 PM\nClient attended DBT group with seven peers. Client reported worry. Therapist used cognitive restructuring.\nSigned by D",
+    ],
+)
+def test_psychotherapy_without_the_client_or_in_a_group_is_not_ready(prove: Prove, text: str) -> None:
+    """TH02, 90853: who was there decides the service."""
+    assert prove(a_visit(a_note(text, author=LCSW)), asked("90837")).lines == ()
+
+
+@pytest.mark.parametrize("changes", [{"code": None}, {"modifiers": (59,)}, {"diagnoses": (None,)}, {"units": 10**5000}])
+def test_whatever_a_proposal_holds_it_is_answered(prove: Prove, changes: dict[str, object]) -> None:
+    """No input raises: what is no text becomes text that no table knows, and huge numbers are just too many."""
+    for code in ("H2014", "90834", "H0031"):
+        verdicts = prove(skills(), Proposal(**({"code": code} | changes)))  # type: ignore[arg-type]
+        assert verdicts.lines == ()
+
+
+@pytest.mark.parametrize("zone", ["Mars/Base", "../etc", "US"])
+def test_a_zone_that_does_not_exist_is_an_unknown_one(prove: Prove, zone: str) -> None:
+    """TIME-032 instead of an exception."""
+    assert "TIME-032" in ids(prove(skills(zone=zone), asked("H2014", 3)))
+
+
+@pytest.mark.cpt
+def test_which_diagnosis_stands_does_not_depend_on_the_order(prove: Prove) -> None:
+    """Two equal lines with other pointers: the same one stands either way."""
+    two = (Diagnosis(code="F20.9", condition_id="a", rank=1), Diagnosis(code="F41.1", condition_id="b", rank=2))
+    first, second = asked("90834", diagnoses=("F20.9",)), asked("90834", diagnoses=("F41.1",))
+    stands = [
+        [line.diagnoses for line in prove(therapy(diagnoses=two), *order).lines]
+        for order in ((first, second), (second, first))
+    ]
+    assert stands[0] == stands[1] != []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from fhir_mappings.identifiers import SurfaceForm
+from fhir_mappings.identifiers import SurfaceForm, identifiers_of
+from fhir_mappings.visits import VisitRecord
 from guardrails.evidence import prove
 from guardrails.visit import Visit
 from plugin import privacy
@@ -120,3 +122,41 @@ def test_an_unsigned_note_does_not_leave() -> None:
     visit = a_visit(a_note(TEXT))
     unsigned = replace(visit.notes.notes[0], status=type(visit.notes.notes[0].status).UNSIGNED)
     assert gate(a_visit(unsigned)) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ({"family": "OSTRAVA", "given": ["GRACE"]}, "Ms. Ostrava, Grace's, GRACE, Grace_Ostrava"),
+        ({"family": "ostrava", "given": ["grace"]}, "Ostrava and Grace"),
+        ({"family": "Ostrava-Smith", "given": ["Mary-Ann"]}, "Ms. Ostrava, Mrs. Smith, Mary"),
+        ({"text": "Grace Marie Ostrava"}, "Grace, Marie, Ostrava"),
+        ({"family": "O'Brien", "given": ["José"]}, "Mr. O’Brien, O'Brien, Jose, José"),
+        ({"family": "Nuñez", "given": ["Ana"]}, "Nunez, NUÑEZ, nuñez"),
+    ],
+)
+def test_names_are_known_in_the_spellings_people_use(name: dict[str, object], written: str) -> None:
+    """Upper case, parts of double names, accents left out, curly apostrophes, underscores."""
+    record = VisitRecord(ehr_id="t", encounter={}, patient={"resourceType": "Patient", "id": "p", "name": [name]})
+    (outgoing,) = privacy.open_gate(a_visit(a_note(written)), TODAY, identifiers_of(record), SANDBOX, None)
+    left = re.sub(r"CLIENT-\d{3}|\b(?:Ms|Mrs|Mr|and|s)\b|[^\w]|_", "", outgoing.sent.text)
+    assert left == ""
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "9375550199",
+        "937 5550117",
+        "(937) 5550117",
+        "937–555–0117",
+        "+1 937.555.0117",
+        "123-45-6789",
+        "123456789",
+        "Medicaid ID: 100200300400",
+    ],
+)
+def test_numbers_are_known_by_their_shape(number: str) -> None:
+    """Phone, social security and labelled plan numbers that FHIR did not name."""
+    (outgoing,) = privacy.open_gate(a_visit(a_note(f"reach her at {number} today")), TODAY, (), SANDBOX, None)
+    assert not re.search(r"\d{4}", re.sub(r"-\d{3}\b", "", outgoing.sent.text))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -16,7 +18,7 @@ from sqlalchemy import create_engine, text
 from plugin.settings import Settings, SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
-from plugin.store.store import DeliveryState, DraftState, NewDraft, Store
+from plugin.store.store import DeliveryState, DraftState, NewDraft, StaleDraft, Store
 from plugin.store.tables import Base
 from plugin.store.vault import KEY_FILE, Vault, VaultError
 
@@ -42,7 +44,9 @@ def draft(claim: dict[str, object] | None = None, **changes: object) -> NewDraft
 
 
 def save(store: Store, new: NewDraft, key: str = "a") -> int:
-    return store.save(new, store.keep_snapshot(snapshot(key), "test", "e"), ("ehr",)).version
+    return store.save(
+        new, store.keep_snapshot(snapshot(key), "test", "e"), ("ehr",), expected=store.draft(new.id)
+    ).version
 
 
 def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
@@ -84,7 +88,8 @@ def test_an_outbox_job_waits_until_it_is_done(store: Store) -> None:
     store.not_delivered(job, "the EHR answered 503")
     (again,) = store.pending()
     assert (again.attempts, again.problem) == (1, "the EHR answered 503")
-    store.delivered(again, "claim-9", 'W/"1"')
+    store.written(again, "claim-9", 'W/"1"')
+    store.delivered(again)
     assert list(store.pending()) == []
     remote = store.remote("test.e.1", "ehr")
     assert remote is not None
@@ -124,3 +129,30 @@ def test_the_key_file_is_its_owners_alone(store: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / KEY_FILE).stat().st_mode) == 0o600
     with pytest.raises(SettingsError, match="vault_key"):
         Vault(b"not a key")
+
+
+def test_a_draft_that_moved_on_is_not_overwritten(store: Store) -> None:
+    """A slow run that began before another draft was kept must begin again, not write an older state over it."""
+    save(store, draft())
+    began = store.draft("test.e.1")
+    save(store, draft({"resourceType": "Claim", "item": 1}), "b")
+    taken = store.keep_snapshot(snapshot("c"), "test", "e")
+    with pytest.raises(StaleDraft):
+        store.save(draft({"resourceType": "Claim", "item": 9}), taken, ("ehr",), expected=began)
+
+
+def test_two_processes_may_start_and_seal_at_once(tmp_path: Path) -> None:
+    """Migrations, the key file, snapshots and sealed text: whoever is second uses what the first made."""
+    program = (
+        "import sys; from datetime import date; from pathlib import Path; from plugin.settings import Settings;"
+        "from plugin.snapshot import Snapshot; from plugin.store.store import Store;"
+        "s = Store.open(Settings(data_dir=Path(sys.argv[1]))); k = s.keep_snapshot(Snapshot('a' * 64, date(2026, 3, 9), {}), 't', 'e').key;"
+        "print(s.seal(k, 'reply', sys.argv[2]))"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(n)], stdout=subprocess.PIPE, text=True)
+        for n in range(4)
+    ]
+    said = [process.communicate()[0].strip() for process in started]
+    assert [process.returncode for process in started] == [0] * 4
+    assert len(set(said)) == 1

@@ -34,7 +34,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "draft",
-        sa.Column("id", sa.String(96), primary_key=True),
+        sa.Column("id", sa.String(128), primary_key=True),
         sa.Column("ehr_id", sa.String(32), nullable=False),
         sa.Column("encounter_id", sa.String(64), nullable=False, index=True),
         sa.Column("billing_provider", sa.String(128), nullable=False),
@@ -53,8 +53,9 @@ def upgrade() -> None:
     op.create_table(
         "delivery",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-        sa.Column("draft_id", sa.String(96), sa.ForeignKey("draft.id"), nullable=False, index=True),
+        sa.Column("draft_id", sa.String(128), sa.ForeignKey("draft.id"), nullable=False, index=True),
         sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("claim", sa.JSON, nullable=False),
         sa.Column("destination", sa.String(16), nullable=False),
         sa.Column("state", sa.String(20), nullable=False, index=True),
         sa.Column("attempts", sa.Integer, nullable=False),
@@ -64,7 +65,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "remote_claim",
-        sa.Column("draft_id", sa.String(96), sa.ForeignKey("draft.id"), primary_key=True),
+        sa.Column("draft_id", sa.String(128), sa.ForeignKey("draft.id"), primary_key=True),
         sa.Column("destination", sa.String(16), primary_key=True),
         sa.Column("claim_id", sa.String(128), nullable=False),
         sa.Column("etag", sa.String(200)),
