@@ -47,7 +47,7 @@ _INDIVIDUAL = re.compile(
     re.IGNORECASE,
 )
 _SERVICE_LABEL = re.compile(
-    r"^(?:type of |name of )?(?:service|procedure|session|note|visit|encounter|contact|activity|modality|program)(?:[ /]+(?:type|code|name|modality|provided|delivered|rendered|description|title))*$|^services? (?:provided|delivered|rendered)$|^(?:type|title|document|document type)$",
+    r"^(?:type of |name of )?(?:service|svc|procedure|session|note|visit|encounter|contact|activity|modality|program)(?:[ /]+(?:type|code|name|modality|provided|delivered|rendered|description|title))*$|^services? (?:provided|delivered|rendered)$|^(?:type|title|document|document type)$",
     re.IGNORECASE,
 )
 _INSTRUCTION = re.compile(

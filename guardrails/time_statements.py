@@ -64,6 +64,10 @@ _MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?
 _TO = r"\s*(?:-|–|—|\bto\b|\buntil\b|\btill\b|\bthrough\b)\s*"
 _RANGE = re.compile(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
 _BETWEEN = re.compile(rf"(?<=\bbetween )\s*{_TIME.format(n=1)}\s*\band\s*{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_IN_OUT = re.compile(rf"\bin:?\s+{_TIME.format(n=1)}[\s,;|/]*\bout:?\s+{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_IN_OUT_MILITARY = re.compile(
+    rf"\bin:?\s+{_MILITARY.format(n=1)}[\s,;|/]*\bout:?\s+{_MILITARY.format(n=2)}(?![\d/%-])", re.IGNORECASE
+)
 _MILITARY_RANGE = re.compile(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITARY.format(n=2)}(?![\d/%-])", re.I)
 # possessive throughout: a run of blanks from a table's padding must not be tried in every split
 _GAP = (
@@ -271,19 +275,27 @@ def dates_in(text: str) -> Iterator[tuple[int, date]]:
 
 def _clock_ranges(text: str) -> Iterator[ClockRange]:
     spans: list[tuple[int, int]] = []
-    for pattern in (_RANGE, _BETWEEN, _MILITARY_RANGE):
+    for pattern in (_RANGE, _BETWEEN, _MILITARY_RANGE, _IN_OUT, _IN_OUT_MILITARY):
+        labelled = pattern in (_IN_OUT, _IN_OUT_MILITARY)
         for match in pattern.finditer(text):
             if any(s < match.end() and match.start() < e for s, e in spans):
                 continue
             times = _times_of(
-                match, military=pattern is _MILITARY_RANGE, before=text[max(0, match.start() - 60) : match.start()]
+                match,
+                military=pattern in (_MILITARY_RANGE, _IN_OUT_MILITARY),
+                before="time " if labelled else text[max(0, match.start() - 60) : match.start()],
             )
             if times is None:
                 continue
             start, end, half = times
             spans.append(match.span())
             yield ClockRange(
-                match.span(), start, end, half, _role_of_clock(text, match.span()), _dated(text, match.start())
+                match.span(),
+                start,
+                end,
+                half,
+                _role_of_clock(text, match.span(), labelled=labelled),
+                _dated(text, match.start()),
             )
     yield from _labelled_pairs(text, spans)
 
@@ -294,7 +306,8 @@ def _times_of(match: re.Match[str], *, military: bool, before: str) -> tuple[int
     ap1, ap2 = (match["ap1"] or "").lower(), (match["ap2"] or "").lower()
     if military:
         # "1400-1445" is a time; "1000-1200 calories" is not: a label or an hours sign must stand beside it
-        if not (_SESSION_LABEL.search(before) or re.search(r"h", match.group(0), re.IGNORECASE)):
+        heads_line = not re.search(r"[A-Za-z]", before.rpartition("\n")[2]) and (len(before) < 60 or "\n" in before)
+        if not (heads_line or _SESSION_LABEL.search(before) or re.search(r"h", match.group(0), re.IGNORECASE)):
             return None
         return h1 * 60 + int(m1), h2 * 60 + int(m2), HalfDay.STATED
     if h1 > 23 or h2 > 23:
