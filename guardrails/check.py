@@ -159,7 +159,9 @@ def _examine(
     time = documented_time(visit, read_here, proof.spans, code, policy)
     findings += time.findings
     findings += documentation.signed_after(proof.notes, time.minutes)
-    allowed = time_units.allow(code, proposal.units, time.minutes, policy, codebook, on)
+    # minutes in doubt neither reject a line nor suggest another: the note must settle them first
+    doubtful = any(f.effect is Effect.HOLD for f in time.findings)
+    allowed = time_units.allow(code, proposal.units, None if doubtful else time.minutes, policy, codebook, on)
     findings += allowed.findings
     marks, about_marks = modifiers.check(code, proposal.modifiers, proof.clinician, read_here, codebook, policy, on)
     findings += about_marks
