@@ -37,9 +37,19 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _WRONG = (
-    UnusableBundle, UnusableResource, UnwritableClaim, SettingsError, ModelMisconfigured, NotFound, Refused, UnsafeUrl,
-    proposals_file.UnusableProposals, policies.PolicyError, codebook.CodebookError, VaultError,
-)  # fmt: skip
+    UnusableBundle,
+    UnusableResource,
+    UnwritableClaim,
+    SettingsError,
+    ModelMisconfigured,
+    NotFound,
+    Refused,
+    UnsafeUrl,
+    proposals_file.UnusableProposals,
+    policies.PolicyError,
+    codebook.CodebookError,
+    VaultError,
+)
 _LATER = (EhrError, ProposerError)
 _COLOURS = {Outcome.READY: "green", Outcome.HELD: "yellow", Outcome.REJECTED: "red"}
 

@@ -131,9 +131,15 @@ def understand(site: Site, record: VisitRecord) -> Understood:
     context = Context(today=today, disclosure_basis=site.settings.ehr.disclosure_basis)
     readings = {} if stopped(visit, context) else read_notes(visit, site.codebook)
     return Understood(
-        visit, context, policy, readings, identifiers_of(record), mapped.problems,
-        knows_patient=knows_patient(record), payer_looked_up="Coverage" not in record.not_looked_up,
-    )  # fmt: skip
+        visit,
+        context,
+        policy,
+        readings,
+        identifiers_of(record),
+        mapped.problems,
+        knows_patient=knows_patient(record),
+        payer_looked_up="Coverage" not in record.not_looked_up,
+    )
 
 
 def prove(site: Site, understood: Understood, proposals: tuple[Proposal, ...]) -> Verdicts:
@@ -244,10 +250,17 @@ def _keep(
     if claim is None and mine is not None and mine.claim is not None:
         claim, state = claims.withdrawn(mine.claim), DraftState.WITHDRAWN  # no line left: withdrawn, not emptied
     new = NewDraft(
-        id=draft_id, ehr_id=visit.ehr_id, encounter_id=visit.id, billing_provider=visit.billing_provider or "",
-        payer=payer_key(visit.coverage.payer), state=state, incomplete=verdicts.incomplete, claim=claim,
-        verdicts=verdict_json.verdicts_json(verdicts) | {"problems": list(understood.problems), "policy": understood.policy.id},
-    )  # fmt: skip
+        id=draft_id,
+        ehr_id=visit.ehr_id,
+        encounter_id=visit.id,
+        billing_provider=visit.billing_provider or "",
+        payer=payer_key(visit.coverage.payer),
+        state=state,
+        incomplete=verdicts.incomplete,
+        claim=claim,
+        verdicts=verdict_json.verdicts_json(verdicts)
+        | {"problems": list(understood.problems), "policy": understood.policy.id},
+    )
     return store.save(new, taken, destinations, expected=mine)
 
 
@@ -258,10 +271,16 @@ def _withdrawable(draft: Draft) -> bool:
 def _withdraw(store: Store, draft: Draft, taken: Snapshot, destinations: tuple[str, ...]) -> None:
     assert draft.claim is not None
     new = NewDraft(
-        id=draft.id, ehr_id=draft.ehr_id, encounter_id=draft.encounter_id, billing_provider=draft.billing_provider,
-        payer=draft.payer, state=DraftState.WITHDRAWN, incomplete=False, claim=claims.withdrawn(draft.claim),
+        id=draft.id,
+        ehr_id=draft.ehr_id,
+        encounter_id=draft.encounter_id,
+        billing_provider=draft.billing_provider,
+        payer=draft.payer,
+        state=DraftState.WITHDRAWN,
+        incomplete=False,
+        claim=claims.withdrawn(draft.claim),
         verdicts=draft.verdicts,
-    )  # fmt: skip
+    )
     store.save(new, taken, destinations, expected=draft)
 
 

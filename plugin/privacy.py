@@ -66,10 +66,19 @@ _PATTERNS = (
     ("EMAIL", re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w")),
     ("SSN", re.compile(r"\b\d{3}-\d{2}-\d{4}\b|(?<!\d)\d{9}(?!\d)")),
     ("PHONE", re.compile(r"(?<![\d/])(?:\+?1[ .-]?)?\(?\d{3}\)?[ .–-]?\d{3}[ .–-]?\d{4}(?![\d/])")),
-    ("NUMBER", re.compile(r"(?<=\bMedicaid ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMedicare ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMember ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bChart no)[.:# ]+[A-Z0-9-]{3,}", re.IGNORECASE)),
+    (
+        "NUMBER",
+        re.compile(
+            r"(?<=\bMedicaid ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMedicare ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMember ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bChart no)[.:# ]+[A-Z0-9-]{3,}",
+            re.IGNORECASE,
+        ),
+    ),
     ("MRN", re.compile(r"(?<=\bMRN)[:# ]+[A-Z0-9][A-Z0-9-]{2,}", re.IGNORECASE)),
-    ("BIRTHDATE", re.compile(r"(?:(?<=\bDOB)|(?<=\bborn)|(?<=\bof birth))[: ]+\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}", re.IGNORECASE)),
-)  # fmt: skip
+    (
+        "BIRTHDATE",
+        re.compile(r"(?:(?<=\bDOB)|(?<=\bborn)|(?<=\bof birth))[: ]+\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}", re.IGNORECASE),
+    ),
+)
 
 
 def open_gate(

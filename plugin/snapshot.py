@@ -38,8 +38,13 @@ def take(visit: Visit, context: Context, codebook: Codebook, policy: Policy, *, 
         "encounter": {"id": visit.id, "version": visit.version},
         "notes": [
             {
-                "id": n.id, "version": n.version, "hash": n.text_hash, "role": n.role.value, "status": n.status.value,
-                "author": n.author.id if n.author else None, "signed_at": n.signed_at.isoformat() if n.signed_at else None,
+                "id": n.id,
+                "version": n.version,
+                "hash": n.text_hash,
+                "role": n.role.value,
+                "status": n.status.value,
+                "author": n.author.id if n.author else None,
+                "signed_at": n.signed_at.isoformat() if n.signed_at else None,
             }
             for n in visit.notes
         ],
@@ -52,7 +57,7 @@ def take(visit: Visit, context: Context, codebook: Codebook, policy: Policy, *, 
         "policy": {"id": policy.id, "hash": _digest(policy.model_dump(mode="json"))},
         "prompt": prompt,
         "proposer": proposer,
-    }  # fmt: skip
+    }
     return Snapshot(_digest(manifest), context.today, manifest)
 
 

@@ -272,9 +272,15 @@ class FhirClient:
         if 300 <= status < 400:
             raise errors.UnsafeUrl(f"{said}: redirects are not followed; set the base URL to its final address")
         kinds: dict[int, type[errors.EhrError]] = {
-            401: errors.Unauthorized, 403: errors.Forbidden, 404: errors.NotFound, 410: errors.NotFound,
-            405: errors.NotOffered, 501: errors.NotOffered, 409: errors.Conflict, 412: errors.Conflict,
-        }  # fmt: skip
+            401: errors.Unauthorized,
+            403: errors.Forbidden,
+            404: errors.NotFound,
+            410: errors.NotFound,
+            405: errors.NotOffered,
+            501: errors.NotOffered,
+            409: errors.Conflict,
+            412: errors.Conflict,
+        }
         raise kinds.get(status, errors.Refused)(said)
 
 

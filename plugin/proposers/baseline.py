@@ -18,10 +18,21 @@ from prompts import ProposalRequest, Reply, ReplyLine, ReplyQuote, ReplySize, Se
 
 # The more specific service first: a family session is psychotherapy too, and is billed as what it is.
 _SPECIFIC_FIRST = (
-    "psychological_testing", "crisis", "peer_support", "case_management", "medication_management",
-    "family_psychotherapy", "group_psychotherapy", "psychosocial_rehabilitation", "skills_training",
-    "plan_development", "diagnostic_evaluation", "assessment", "psychotherapy", "counseling",
-)  # fmt: skip
+    "psychological_testing",
+    "crisis",
+    "peer_support",
+    "case_management",
+    "medication_management",
+    "family_psychotherapy",
+    "group_psychotherapy",
+    "psychosocial_rehabilitation",
+    "skills_training",
+    "plan_development",
+    "diagnostic_evaluation",
+    "assessment",
+    "psychotherapy",
+    "counseling",
+)
 _COUNTED = {UnitRule.PAYER15, UnitRule.MIDPOINT15, UnitRule.CEIL}
 
 

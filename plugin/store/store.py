@@ -127,9 +127,13 @@ class Store:
     def keep_snapshot(self, snapshot: Snapshot, ehr_id: str, encounter_id: str) -> Snapshot:
         """Keep a snapshot; where its key is known already, the one kept first, with its as-of date."""
         row = SnapshotRow(
-            key=snapshot.key, ehr_id=ehr_id, encounter_id=encounter_id, as_of=snapshot.as_of,
-            manifest=snapshot.manifest, created_at=datetime.now(UTC),
-        )  # fmt: skip
+            key=snapshot.key,
+            ehr_id=ehr_id,
+            encounter_id=encounter_id,
+            as_of=snapshot.as_of,
+            manifest=snapshot.manifest,
+            created_at=datetime.now(UTC),
+        )
         self._insert_once(row, snapshot.key)
         with self._sessions() as session:
             kept = session.get_one(SnapshotRow, snapshot.key)
@@ -235,10 +239,21 @@ class Store:
         row = session.get(DraftRow, new.id, with_for_update=True)
         if row is None:
             row = DraftRow(
-                id=new.id, ehr_id=new.ehr_id, encounter_id=new.encounter_id, billing_provider=new.billing_provider,
-                payer=new.payer, snapshot_key=snapshot.key, version=1, state=new.state.value, incomplete=new.incomplete,
-                decided=False, claim=new.claim, verdicts=new.verdicts, created_at=now, updated_at=now,
-            )  # fmt: skip
+                id=new.id,
+                ehr_id=new.ehr_id,
+                encounter_id=new.encounter_id,
+                billing_provider=new.billing_provider,
+                payer=new.payer,
+                snapshot_key=snapshot.key,
+                version=1,
+                state=new.state.value,
+                incomplete=new.incomplete,
+                decided=False,
+                claim=new.claim,
+                verdicts=new.verdicts,
+                created_at=now,
+                updated_at=now,
+            )
             session.add(row)
             session.flush()
             if new.claim is not None:
@@ -264,10 +279,15 @@ class Store:
         for destination in destinations:
             session.add(
                 DeliveryRow(
-                    draft_id=row.id, version=row.version, claim=row.claim, destination=destination,
-                    state=DeliveryState.PENDING, attempts=0, updated_at=now,
+                    draft_id=row.id,
+                    version=row.version,
+                    claim=row.claim,
+                    destination=destination,
+                    state=DeliveryState.PENDING,
+                    attempts=0,
+                    updated_at=now,
                 )
-            )  # fmt: skip
+            )
 
     # --- the outbox ---
 
@@ -308,10 +328,13 @@ class Store:
             if row is None:
                 session.add(
                     RemoteClaimRow(
-                        draft_id=job.draft.id, destination=job.destination, claim_id=claim_id, etag=etag,
+                        draft_id=job.draft.id,
+                        destination=job.destination,
+                        claim_id=claim_id,
+                        etag=etag,
                         version=job.draft.version,
                     )
-                )  # fmt: skip
+                )
             else:
                 row.claim_id, row.etag, row.version = claim_id, etag, job.draft.version
 
@@ -345,18 +368,31 @@ def _sqlite_pragmas(connection: Any, _: object) -> None:
 
 def _draft(row: DraftRow) -> Draft:
     return Draft(
-        id=row.id, ehr_id=row.ehr_id, encounter_id=row.encounter_id, billing_provider=row.billing_provider,
-        payer=row.payer, snapshot_key=row.snapshot_key, version=row.version,
-        state=DraftState(row.state), incomplete=row.incomplete, decided=row.decided, claim=row.claim,
-        verdicts=row.verdicts, created_at=row.created_at,
-    )  # fmt: skip
+        id=row.id,
+        ehr_id=row.ehr_id,
+        encounter_id=row.encounter_id,
+        billing_provider=row.billing_provider,
+        payer=row.payer,
+        snapshot_key=row.snapshot_key,
+        version=row.version,
+        state=DraftState(row.state),
+        incomplete=row.incomplete,
+        decided=row.decided,
+        claim=row.claim,
+        verdicts=row.verdicts,
+        created_at=row.created_at,
+    )
 
 
 def _delivery(job: DeliveryRow, draft: DraftRow) -> Delivery:
     return Delivery(
-        id=job.id, draft=_draft(draft), destination=job.destination, state=DeliveryState(job.state),
-        attempts=job.attempts, problem=job.problem,
-    )  # fmt: skip
+        id=job.id,
+        draft=_draft(draft),
+        destination=job.destination,
+        state=DeliveryState(job.state),
+        attempts=job.attempts,
+        problem=job.problem,
+    )
 
 
 def payer_key(text: str | None) -> str:

@@ -62,10 +62,15 @@ def test_three_validators_find_nothing(claim: Json, visit: Visit) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda c: c.update(status="banana"), lambda c: c.update(use="foo"), lambda c: c.pop("insurance"), lambda c: c.pop("patient"),
-        lambda c: c["item"][0].pop("productOrService"), lambda c: c.update(unknown=1), lambda c: c.update(patient={"reference": "Organization/1"}),
+        lambda c: c.update(status="banana"),
+        lambda c: c.update(use="foo"),
+        lambda c: c.pop("insurance"),
+        lambda c: c.pop("patient"),
+        lambda c: c["item"][0].pop("productOrService"),
+        lambda c: c.update(unknown=1),
+        lambda c: c.update(patient={"reference": "Organization/1"}),
     ],
-)  # fmt: skip
+)
 def test_the_second_opinion_sees_what_is_wrong(claim: Json, damage: Any) -> None:
     """A validator that finds nothing anywhere would prove nothing: each planted fault is found by at least one of them."""
     broken = copy.deepcopy(claim)
@@ -76,10 +81,15 @@ def test_the_second_opinion_sees_what_is_wrong(claim: Json, damage: Any) -> None
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda c: c.update(status="active"), lambda c: c.update(use="preauthorization"), lambda c: c.update(insurance=[]), lambda c: c.update(priority=None),
-        lambda c: c.update(patient={"reference": "Organization/1"}), lambda c: c["item"][0].update(modifier=[]), lambda c: c.update(extra=1),
+        lambda c: c.update(status="active"),
+        lambda c: c.update(use="preauthorization"),
+        lambda c: c.update(insurance=[]),
+        lambda c: c.update(priority=None),
+        lambda c: c.update(patient={"reference": "Organization/1"}),
+        lambda c: c["item"][0].update(modifier=[]),
+        lambda c: c.update(extra=1),
     ],
-)  # fmt: skip
+)
 def test_our_own_gate_refuses_what_the_library_lets_pass(claim: Json, damage: Any) -> None:
     """Nothing but a draft of a claim is ever written."""
     broken = copy.deepcopy(claim)

@@ -97,10 +97,18 @@ def test_a_write_whose_answer_is_lost_is_not_repeated(
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, errors.Refused), (401, errors.Unauthorized), (403, errors.Forbidden), (404, errors.NotFound), (405, errors.NotOffered),
-        (409, errors.Conflict), (410, errors.NotFound), (412, errors.Conflict), (422, errors.Refused), (302, errors.UnsafeUrl),
+        (400, errors.Refused),
+        (401, errors.Unauthorized),
+        (403, errors.Forbidden),
+        (404, errors.NotFound),
+        (405, errors.NotOffered),
+        (409, errors.Conflict),
+        (410, errors.NotFound),
+        (412, errors.Conflict),
+        (422, errors.Refused),
+        (302, errors.UnsafeUrl),
     ],
-)  # fmt: skip
+)
 def test_each_refusal_has_its_error(
     client: FhirClient, scripted: ScriptedServer, status: int, kind: type[errors.EhrError]
 ) -> None:

@@ -28,10 +28,18 @@ def test_html_keeps_the_lines_a_person_sees() -> None:
 @pytest.mark.parametrize(
     "markup",
     [
-        "<script>secret</script>", "<style>secret</style>", "<p style='display:none'>secret</p>", "<p hidden>secret</p>", "<span style='font-size:0px'>secret</span>",
-        "<div style='position:absolute;left:-9999px'>secret</div>", "<!-- secret -->", "<template>secret</template>", "<p aria-hidden='true'>secret</p>", "<p title='secret'></p>",
+        "<script>secret</script>",
+        "<style>secret</style>",
+        "<p style='display:none'>secret</p>",
+        "<p hidden>secret</p>",
+        "<span style='font-size:0px'>secret</span>",
+        "<div style='position:absolute;left:-9999px'>secret</div>",
+        "<!-- secret -->",
+        "<template>secret</template>",
+        "<p aria-hidden='true'>secret</p>",
+        "<p title='secret'></p>",
     ],
-)  # fmt: skip
+)
 def test_hidden_text_is_left_out(markup: str) -> None:
     """What the clinician did not see is not the note, and a way to smuggle instructions."""
     assert "secret" not in html(f"<p>seen</p>{markup}")

@@ -37,9 +37,16 @@ def snapshot(key: str = "a") -> Snapshot:
 
 def draft(claim: dict[str, object] | None = None, **changes: object) -> NewDraft:
     values = {
-        "id": "test.e.1", "ehr_id": "test", "encounter_id": "e", "billing_provider": "Organization/1", "payer": "p",
-        "state": DraftState.READY, "incomplete": False, "claim": claim or {"resourceType": "Claim"}, "verdicts": {"verdicts": []},
-    }  # fmt: skip
+        "id": "test.e.1",
+        "ehr_id": "test",
+        "encounter_id": "e",
+        "billing_provider": "Organization/1",
+        "payer": "p",
+        "state": DraftState.READY,
+        "incomplete": False,
+        "claim": claim or {"resourceType": "Claim"},
+        "verdicts": {"verdicts": []},
+    }
     return NewDraft(**(values | changes))  # type: ignore[arg-type]
 
 

@@ -29,12 +29,27 @@ def test_links_under_the_base_are_followed(url: str, full: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "", "https://evil.example/api/R4/Patient/1", "http://ehr.example/api/R4/Patient/1", "//evil.example/x", "https://ehr.example@evil.example/api/R4/x",
-        "https://user:pw@ehr.example/api/R4/x", "https://ehr.example:8443/api/R4/x", "https://ehr.example/api/R4evil/x", "https://ehr.example/other",
-        "../admin", "Patient/../../admin", "%2e%2e/admin", "%252e%252e/admin", "Patient/1#x", "\\\\evil.example\\x", "Patient/1\nHost: evil", "http://169.254.169.254/latest",
-        "https://ehr.example:port/api/R4/x", "https://[::1/api/R4",
+        "",
+        "https://evil.example/api/R4/Patient/1",
+        "http://ehr.example/api/R4/Patient/1",
+        "//evil.example/x",
+        "https://ehr.example@evil.example/api/R4/x",
+        "https://user:pw@ehr.example/api/R4/x",
+        "https://ehr.example:8443/api/R4/x",
+        "https://ehr.example/api/R4evil/x",
+        "https://ehr.example/other",
+        "../admin",
+        "Patient/../../admin",
+        "%2e%2e/admin",
+        "%252e%252e/admin",
+        "Patient/1#x",
+        "\\\\evil.example\\x",
+        "Patient/1\nHost: evil",
+        "http://169.254.169.254/latest",
+        "https://ehr.example:port/api/R4/x",
+        "https://[::1/api/R4",
     ],
-)  # fmt: skip
+)
 def test_links_elsewhere_are_not(url: str) -> None:
     """Other hosts, schemes, ports and paths, and the tricks that hide them; the complaint does not repeat the link."""
     with pytest.raises(UnsafeUrl) as refused:
