@@ -32,6 +32,7 @@ from plugin.proposers.protocol import ModelMisconfigured, ProposerError
 from plugin.settings import Settings, SettingsError
 from plugin.store.store import Draft, Store
 from plugin.store.vault import VaultError
+from plugin.workbench import Result
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -312,7 +313,7 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
-def _show_result(result: pipeline.Result, proposer: str, as_json: bool) -> None:
+def _show_result(result: Result, proposer: str, as_json: bool) -> None:
     if as_json:
         shown: dict[str, Any] = verdict_json.verdicts_json(result.verdicts)
         shown |= {

@@ -16,11 +16,11 @@ from plugin.ehr import notes
 from plugin.ehr.client import FhirClient
 from plugin.ehr.errors import NotFound
 from plugin.ehr.visits import VisitReader
-from plugin.pipeline import Site
 from plugin.proposers.baseline import Baseline
 from plugin.proposers.protocol import Proposer
 from plugin.settings import Payers, Settings, SettingsError
 from plugin.store.store import Store
+from plugin.workbench import Site
 
 
 def proposer_of(settings: Settings, book: codebook.Codebook) -> Proposer:

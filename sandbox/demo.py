@@ -24,6 +24,7 @@ from plugin.cli import why
 from plugin.ehr.errors import EhrError
 from plugin.proposers.protocol import ProposerError
 from plugin.settings import EhrSettings, Settings, SettingsError
+from plugin.workbench import Result
 from sandbox import fixtures, server
 
 HERE = Path(__file__).resolve().parent
@@ -50,7 +51,7 @@ def sandbox_settings(base: str, data_dir: Path) -> Settings:
     )
 
 
-def rows_of(result: pipeline.Result, visit: str) -> list[Row]:
+def rows_of(result: Result, visit: str) -> list[Row]:
     """A result as rows: one per proposal, or one that says why there is none."""
     if not result.verdicts.verdicts:
         stops = [f"{f.message} ({f.rule_id})" for f in result.verdicts.findings if f.effect != "warn"]

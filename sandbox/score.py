@@ -19,9 +19,9 @@ from fhir_mappings.bundles import visits_in
 from guardrails import Proposal, Verdicts, codebook
 from plugin import pipeline
 from plugin.ehr.notes import read_inline
-from plugin.pipeline import Site
 from plugin.proposers.baseline import Baseline
 from plugin.settings import EhrSettings, Payers, Settings
+from plugin.workbench import Site
 from sandbox import fixtures
 
 AS_OF = date(2026, 11, 23)

@@ -15,10 +15,10 @@ from fhir_mappings.views import UnusableResource
 from guardrails import Outcome, Proposal
 from plugin import pipeline, site
 from plugin.ehr import errors
-from plugin.pipeline import Site
 from plugin.proposers.protocol import Answer
 from plugin.settings import EhrSettings, Settings
 from plugin.store.store import DeliveryState, DraftState
+from plugin.workbench import Site
 from prompts import ProposalRequest, Reply, ReplyLine, ReplyQuote
 from sandbox import fixtures
 from tests.unit.test_claims import issues, npm_fhir
