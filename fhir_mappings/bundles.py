@@ -32,6 +32,7 @@ def resources_of(bundle: Any) -> tuple[list[Json], list[str]]:
         entries = []
     good: list[Json] = []
     problems: list[str] = []
+    places: dict[str, str] = {}
     for number, entry in enumerate(entries):
         resource = entry.get("resource") if isinstance(entry, dict) else None
         if (
@@ -40,9 +41,21 @@ def resources_of(bundle: Any) -> tuple[list[Json], list[str]]:
             and isinstance(resource.get("id"), str)
         ):
             good.append(without_nulls(resource))
+            if isinstance(entry.get("fullUrl"), str):
+                places[entry["fullUrl"]] = f"{resource['resourceType']}/{resource['id']}"
         else:
             problems.append(f"Bundle.entry[{number}]: no resource with resourceType and id; it was left out")
-    return good, problems
+    return [_resolved(resource, places) for resource in good], problems
+
+
+def _resolved(value: Any, places: dict[str, str]) -> Any:
+    """The same JSON with references to an entry's fullUrl (`urn:uuid:...`, absolute) as `Type/id`."""
+    if isinstance(value, dict):
+        return {
+            k: places.get(v, v) if k == "reference" and isinstance(v, str) else _resolved(v, places)
+            for k, v in value.items()
+        }
+    return [_resolved(each, places) for each in value] if isinstance(value, list) else value
 
 
 def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str) -> Iterator[VisitRecord]:

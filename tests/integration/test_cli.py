@@ -150,6 +150,22 @@ def test_one_bad_entry_does_not_fail_the_others(run: Run, tmp_path: Path) -> Non
     assert any(p.startswith("Coverage/c2: order:") and "first" not in p for p in said["problems"])
 
 
+def test_references_by_full_url_are_resolved(run: Run, tmp_path: Path) -> None:
+    """A Bundle that refers by urn:uuid, as exports do, is the same visit."""
+    content = VISIT.bundle()
+    text = json.dumps(content)
+    for n, entry in enumerate(content["entry"]):
+        place = f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
+        text = text.replace(f'"reference": "{place}"', f'"reference": "urn:uuid:{n:036}"')
+    content = json.loads(text)
+    for n, entry in enumerate(content["entry"]):
+        entry["fullUrl"] = f"urn:uuid:{n:036}"
+    path = tmp_path / "visit.json"
+    path.write_text(json.dumps(content))
+    assert "urn:uuid" in path.read_text()
+    assert json.loads(run("propose", "--bundle", path, "--json").output)["claim"]["item"]
+
+
 def test_codes_tells_a_meaning_that_changed_with_the_date(run: Run) -> None:
     """G0136 is another service from 2026-01-01 on."""
     assert "physical-activity" in run("codes", "G0136", "--on", "2026-03-01").output.lower()
