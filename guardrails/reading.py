@@ -68,6 +68,7 @@ class Section:
 
     title: str = field(repr=False)
     body: tuple[int, int]
+    start: int
 
     def text(self, whole: str) -> str:
         """The section's words."""
@@ -164,7 +165,7 @@ def _sections(text: str) -> list[Section]:
     for index, match in enumerate(matches):
         end = matches[index + 1].start() if index + 1 < len(matches) else len(text)
         start = match.start("rest") if match["rest"] is not None else match.end()
-        found.append(Section(_LETTER.sub("", match["title"].strip()), (start, end)))
+        found.append(Section(_LETTER.sub("", match["title"].strip()), (start, end), match.start()))
     return found
 
 
@@ -178,8 +179,15 @@ def _is_title_line(title: str, text: str, start: int) -> bool:
 
 
 def _blank_spans(text: str, sections: list[Section]) -> list[tuple[int, int]]:
-    """Sections that hold only a template's placeholder: treated as absent (domain X-D21)."""
-    return [s.body for s in sections if _PLACEHOLDER.match(s.text(text).strip())]
+    """Headings whose first line holds only a template's placeholder, with that line: treated as absent (domain X-D21)."""
+    blank = []
+    for section in sections:
+        body = section.text(text)
+        lead = len(body) - len(body.lstrip())
+        first = body.lstrip().split("\n", 1)[0]
+        if _PLACEHOLDER.match(first.strip()):
+            blank.append((section.start, section.body[0] + lead + len(first)))
+    return blank
 
 
 def _elements(
@@ -189,7 +197,9 @@ def _elements(
     for element in codebook.elements.values():
         spans: list[tuple[int, int]] = []
         for section in sections:
-            if section.body not in blank and any(p.fullmatch(section.title) for p in element.headings):
+            if not any(s == section.start for s, _ in blank) and any(
+                p.fullmatch(section.title) for p in element.headings
+            ):
                 body = section.text(text)
                 if len(re.findall(r"\w+", body)) >= 2:
                     offset = section.body[0] + len(body) - len(body.lstrip())

@@ -96,16 +96,6 @@ MINUTES_A_DAY = 24 * 60
 _CAPS = {UnitRule.PAYER15: 96, UnitRule.CEIL: 96, UnitRule.MIDPOINT15: 96, UnitRule.FLOOR: 24, UnitRule.EACH: 48}
 
 
-def event() -> int:
-    """A documented service is one unit, whatever its length (`EVENT`)."""
-    return 1
-
-
-def session(minutes: int, at_least: int) -> int:
-    """One unit from `at_least` minutes on, never more (`CPT_SESSION`, `HARD_MIN`; domain 3.3, PD-08)."""
-    return 1 if minutes >= at_least else 0
-
-
 def whole(minutes: int, size: int = 15) -> int:
     """Whole blocks only (`FLOOR15`, `FLOOR_N`; Texas, Michigan)."""
     return minutes // size

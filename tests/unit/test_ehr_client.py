@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
+from plugin.destinations.ehr import ChangedElsewhere, EhrDestination
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
 from plugin.settings import EhrSettings, Limits
+from plugin.store.store import RemoteClaim
 from tests.scripted import Answer, ScriptedServer
 
 PATIENT = {"resourceType": "Patient", "id": "1", "meta": {"versionId": "3"}}
@@ -241,3 +243,14 @@ def test_a_misshapen_bundle_is_an_empty_one(
     """Wrong shapes raise nothing."""
     scripted.script(Answer(200, body))
     assert list(client.search("Patient", {})) == []
+
+
+def test_a_claim_that_is_no_draft_any_more_is_left_alone(client: FhirClient, scripted: ScriptedServer) -> None:
+    """Without ETags only its status and content tell: an active Claim is somebody's, and no PUT goes out."""
+    ours = {"resourceType": "Claim", "status": "draft", "identifier": [{"value": "v"}]}
+    theirs = {**ours, "id": "9", "status": "active"}
+    found = {"resourceType": "Bundle", "entry": [{"resource": theirs}]}
+    scripted.script(Answer(200, found), Answer(200, theirs))
+    with pytest.raises(ChangedElsewhere, match="no longer a draft"):
+        EhrDestination(client).write({**ours, "item": []}, RemoteClaim("9", None, 1), [{**theirs, "id": "x"}])
+    assert [r.method for r in scripted.requests] == ["POST", "GET"]

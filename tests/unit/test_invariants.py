@@ -400,3 +400,21 @@ def test_which_diagnosis_stands_does_not_depend_on_the_order(prove: Prove) -> No
         for order in ((first, second), (second, first))
     ]
     assert stands[0] == stands[1] != []
+
+
+def test_an_education_modifier_must_be_the_clinicians(prove: Prove) -> None:
+    """MC-04: a bachelor's note does not carry HO."""
+    assert ids(prove(skills(), asked("H2014", 3, modifiers=("HO",)))) == {"MOD-050"}
+
+
+@pytest.mark.parametrize("placeholder", ["***", "[skill]", "N/A", "see intake packet", "____"])
+def test_a_templates_placeholder_documents_nothing(prove: Prove, placeholder: str) -> None:
+    """X-D15, X-D21: a section that holds only a placeholder is absent."""
+    text = SKILLS.format(start="2:00 PM", stop="2:45 PM").replace(
+        "Next session: phone bill.", f"Next step: {placeholder}"
+    )
+    filled = SKILLS.format(start="2:00 PM", stop="2:45 PM").replace(
+        "Next session: phone bill.", "Next step: the phone bill"
+    )
+    assert "DOC-S12" in ids(prove(a_visit(a_note(text)), asked("H2014", 3)))
+    assert "DOC-S12" not in ids(prove(a_visit(a_note(filled)), asked("H2014", 3)))
