@@ -102,19 +102,22 @@ def prove(proposal: Proposal, visit: Visit) -> Evidence:
     return Evidence(tuple(proven), notes, clinician, tuple(findings))
 
 
-def _locate(quoted: Quoted, notes: Sequence[Note]) -> Quote | None:
-    """The first place where the words stand. `[start, end)` in code points of the note's own text."""
-    words = quoted.text.split()
+def find(text: str, quote: str) -> tuple[int, int] | None:
+    """Where a quote stands in a text, in code points: exactly, else with runs of white space folded; nothing fuzzier."""
+    words = quote.split()
     if not words:
         return None
-    candidates = [n for n in notes if quoted.note_id in (None, n.id)]
-    for note in candidates:
-        at = note.text.find(quoted.text)
-        if at >= 0:
-            return Quote(note.id, at, at + len(quoted.text), note.text_hash)
-    folded = re.compile(r"\s+".join(map(re.escape, words)))
-    for note in candidates:
-        match = folded.search(note.text)
-        if match:
-            return Quote(note.id, match.start(), match.end(), note.text_hash)
+    at = text.find(quote)
+    if at >= 0:
+        return at, at + len(quote)
+    match = re.compile(r"\s+".join(map(re.escape, words))).search(text)
+    return match.span() if match else None
+
+
+def _locate(quoted: Quoted, notes: Sequence[Note]) -> Quote | None:
+    """The first note in which the words stand, and where."""
+    for note in notes:
+        span = find(note.text, quoted.text) if quoted.note_id in (None, note.id) else None
+        if span:
+            return Quote(note.id, *span, note.text_hash)
     return None

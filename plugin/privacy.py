@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fhir_mappings.identifiers import SurfaceForm
+from guardrails.evidence import find
 from guardrails.verdict import Finding, Proposal, Quoted
 from guardrails.visit import Context, Note, Visit
 from guardrails.visit_status import privacy
@@ -46,7 +47,7 @@ class Outgoing:
 
     def original_of(self, quote: str) -> str | None:
         """The note's own words for a quote of the sent text, or None where the quote does not stand there."""
-        span = _find(self.sent.text, quote)
+        span = find(self.sent.text, quote)
         if span is None:
             return None
         start, end = self._back(span[0], first=True), self._back(span[1] - 1, first=False)
@@ -186,15 +187,3 @@ def _identifying(text: str, forms: Sequence[SurfaceForm]) -> list[tuple[int, int
             taken[start:end] = b"\x01" * (end - start)
             found.append((start, end, kind))
     return sorted(found)
-
-
-def _find(text: str, quote: str) -> tuple[int, int] | None:
-    """Where a quote stands; white space may fold, nothing fuzzier."""
-    words = quote.split()
-    if not words:
-        return None
-    at = text.find(quote)
-    if at >= 0:
-        return at, at + len(quote)
-    match = re.compile(r"\s+".join(map(re.escape, words))).search(text)
-    return match.span() if match else None
