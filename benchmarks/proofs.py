@@ -15,12 +15,12 @@ from datetime import UTC, date, datetime
 from fhir.resources.R4B.claim import Claim
 
 from fhir_mappings import claims
-from fhir_mappings.bundles import visits_in
-from fhir_mappings.visits import SiteOptions, to_visit
+from fhir_mappings.records import SiteOptions
+from fhir_mappings.visits import to_visit
 from guardrails import check, codebook, policies, read_notes
 from guardrails.visit import Context
-from plugin.ehr.notes import read_inline
-from plugin.settings import Limits
+from plugin.settings import Settings
+from plugin.site import bundle_records
 from sandbox import fixtures
 
 SECONDS = 3.0
@@ -51,7 +51,7 @@ def main() -> None:
     book = codebook.load()
     load_ms = (time.perf_counter() - started) * 1e3
     fixture = fixtures.load_one(fixtures.ROOT / "development" / "h2014-45-minutes")
-    (record,) = visits_in(fixture.bundle(), lambda d: read_inline(d, Limits()), ehr_id="bench")
+    (record,) = bundle_records(Settings(ehr=fixtures.ehr("bench")), fixture.bundle())
     visit = to_visit(record, SiteOptions(), book).visit
     policy, context = policies.load("medicaid-whole-unit"), Context(today=date(2026, 3, 9))
     proposals = [case.proposals[0] for case in fixture.cases][:3]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from fhir_mappings.records import ContextRecord, Found, NoteRecord, VisitRecord
 from fhir_mappings.views import Json, objects, reference_of, without_nulls
-from fhir_mappings.visits import NoteRecord, VisitRecord
+from guardrails.visit import NotLookedUp
 
-ReadNote = Callable[[Json], NoteRecord]
-_PER_VISIT = {"Encounter", "DocumentReference", "Patient", "Binary"}
+ReadNote = Callable[[Json, Mapping[str, Json]], NoteRecord]
+"""Turns a DocumentReference into text; the Binaries of the same Bundle come along by their `Binary/id`."""
+
+_PER_VISIT = {"Encounter", "DocumentReference", "Patient", "Binary", "Claim", "ClaimResponse", "CarePlan", "Consent"}
 
 
 class UnusableBundle(ValueError):
@@ -52,14 +55,16 @@ def _resolved(value: Any, places: dict[str, str]) -> Any:
     """The same JSON with references to an entry's fullUrl (`urn:uuid:...`, absolute) as `Type/id`."""
     if isinstance(value, dict):
         return {
-            k: places.get(v, v) if k == "reference" and isinstance(v, str) else _resolved(v, places)
+            k: places.get(v, v) if k in {"reference", "url"} and isinstance(v, str) else _resolved(v, places)
             for k, v in value.items()
         }
     return [_resolved(each, places) for each in value] if isinstance(value, list) else value
 
 
-def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str) -> Iterator[VisitRecord]:
+def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str, earlier_notes: int = 20) -> Iterator[VisitRecord]:
     """The record of each Encounter in a Bundle; `read_note` turns a DocumentReference into text.
+
+    Of each client's notes from other visits, the latest `earlier_notes` are read too.
 
     Raises:
         UnusableBundle: see `resources_of`.
@@ -67,21 +72,56 @@ def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str) -> Iterator[Visi
     resources, problems = resources_of(bundle)
     patients = {f"Patient/{r['id']}": r for r in resources if r["resourceType"] == "Patient"}
     shared = tuple(r for r in resources if r["resourceType"] not in _PER_VISIT)
+    binaries = {f"Binary/{r['id']}": r for r in resources if r["resourceType"] == "Binary"}
     for encounter in (r for r in resources if r["resourceType"] == "Encounter"):
         subject = reference_of(encounter.get("subject"))
-        documents = [
-            r
-            for r in resources
-            if r["resourceType"] == "DocumentReference" and f"Encounter/{encounter['id']}" in encounters_of(r)
-        ]
+        documents = [r for r in resources if r["resourceType"] == "DocumentReference"]
+        here = f"Encounter/{encounter['id']}"
         yield VisitRecord(
             ehr_id=ehr_id,
             encounter=encounter,
             patient=patients.get(subject),
-            notes=tuple(read_note(d) for d in documents),
+            notes=tuple(read_note(d, binaries) for d in documents if here in encounters_of(d)),
             others=tuple(r for r in shared if _about(r) in (None, subject)),
+            context=_context(
+                [r for r in resources if _about(r) == subject],
+                tuple(read_note(d, binaries) for d in earlier_documents(documents, encounter)[:earlier_notes]),
+            ),
             problems=tuple(problems),
         )
+
+
+def _context(of_client: Sequence[Json], earlier_notes: tuple[NoteRecord, ...]) -> ContextRecord:
+    """What the Bundle itself holds around a visit. A kind of resource that it does not hold was not looked up."""
+
+    def held(*kinds: str) -> Found:
+        found = tuple(r for r in of_client if r["resourceType"] in kinds)
+        return found or NotLookedUp("the Bundle holds none")
+
+    return ContextRecord(
+        encounters=held("Encounter"),
+        claims=held("Claim"),
+        plans=held("CarePlan"),
+        authorizations=held("ClaimResponse"),
+        consents=held("Consent"),
+        earlier_notes=earlier_notes or NotLookedUp("the Bundle holds none"),
+    )
+
+
+def earlier_documents(documents: Sequence[Json], encounter: Json) -> list[Json]:
+    """The same client's documents of other visits that are not dated after this one's start, the latest first."""
+    here, subject = f"Encounter/{encounter.get('id')}", reference_of(encounter.get("subject"))
+    period = encounter.get("period")
+    until = str(period.get("start") or "") if isinstance(period, dict) else ""
+    earlier = [
+        d
+        for d in documents
+        if reference_of(d.get("subject")) == subject
+        and here not in encounters_of(d)
+        and d.get("status") == "current"
+        and (not until or str(d.get("date") or "")[:10] <= until[:10])
+    ]
+    return sorted(earlier, key=lambda d: (str(d.get("date") or ""), str(d.get("id"))), reverse=True)
 
 
 def encounters_of(document: Json) -> set[str]:
@@ -95,5 +135,6 @@ def _about(resource: Json) -> str | None:
     """The patient whom a Condition or Coverage is about; None for resources that are about nobody."""
     for key in ("subject", "beneficiary", "patient"):
         if key in resource:
-            return reference_of(resource[key])
+            named = resource[key]
+            return reference_of(named[0] if isinstance(named, list) and named else named)
     return None

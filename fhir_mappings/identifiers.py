@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from fhir_mappings import views
-from fhir_mappings.visits import VisitRecord
+from fhir_mappings.records import VisitRecord
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,6 +44,11 @@ def identifiers_of(record: VisitRecord) -> tuple[SurfaceForm, ...]:
                 forms |= set(_name("CLINICIAN", name))
             forms |= {SurfaceForm("NUMBER", i.value) for i in person.identifier if i.value and len(i.value) >= 4}
             forms |= {SurfaceForm("CONTACT", t.value) for t in person.telecom if t.value}
+        relative = _read(views.RelatedPerson, raw)
+        if relative is not None:
+            for name in relative.name:
+                forms |= set(_name("PERSON", name))
+            forms |= {SurfaceForm("CONTACT", t.value) for t in relative.telecom if t.value}
         coverage = _read(views.Coverage, raw)
         if coverage is not None:
             numbers = [coverage.subscriber_id, *(i.value for i in coverage.identifier)]

@@ -32,6 +32,9 @@ REVIEW_TAG = f"{OURS}/CodeSystem/review"
 
 CONFIDENTIALITY_ORDER = ("U", "L", "M", "N", "R", "V")
 
+PAYMENT = frozenset({"HPAYMT", "CLMATTCH", "COVAUTH"})
+"""Purposes of use (v3-ActReason) that a consent must permit for a claim to be made."""
+
 _ALIASES = {
     "urn:oid:2.16.840.1.113883.6.285": HCPCS,
     "http://terminology.hl7.org/CodeSystem/HCPCS": HCPCS,

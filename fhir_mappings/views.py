@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -69,6 +70,10 @@ class Identifier(View):
 class Period(View):
     start: Text | None = None
     end: Text | None = None
+
+
+class Quantity(View):
+    value: Decimal | None = None
 
 
 class Meta(View):
@@ -142,6 +147,7 @@ class Encounter(Resource):
     diagnosis: list[EncounterDiagnosis] = []
     location: list[EncounterLocation] = []
     service_provider: Reference = Field(Reference(), alias="serviceProvider")
+    account: list[Reference] = []
 
 
 class Attachment(View):
@@ -149,7 +155,13 @@ class Attachment(View):
     data: str | None = Field(None, repr=False)
     url: Text | None = None
     title: Text | None = None
+    size: int | None = None
     hash: str | None = None
+
+
+class Binary(Resource):
+    content_type: Text | None = Field(None, alias="contentType")
+    data: str | None = Field(None, repr=False)
 
 
 class Content(View):
@@ -211,9 +223,16 @@ class Condition(Resource):
     encounter: Reference = Reference()
 
 
+class CoverageClass(View):
+    type: Concept = Concept()
+    value: Text | None = None
+
+
 class Coverage(Resource):
     status: Text | None = None
     type: Concept = Concept()
+    beneficiary: Reference = Reference()
+    class_: list[CoverageClass] = Field([], alias="class")
     payor: list[Reference] = []
     period: Period = Period()
     order: int | None = None
@@ -224,6 +243,74 @@ class Coverage(Resource):
 class Organization(Resource):
     identifier: list[Identifier] = []
     name: Text | None = None
+
+
+class AccountCoverage(View):
+    coverage: Reference = Reference()
+    priority: int | None = None
+
+
+class Account(Resource):
+    status: Text | None = None
+    coverage: list[AccountCoverage] = []
+
+
+class Provision(View):
+    type: Text | None = None
+    period: Period = Period()
+    purpose: list[Coding] = []
+
+
+class Consent(Resource):
+    status: Text | None = None
+    patient: Reference = Reference()
+    scope: Concept = Concept()
+    provision: Provision = Provision()
+
+
+class CarePlan(Resource):
+    status: Text | None = None
+    subject: Reference = Reference()
+    period: Period = Period()
+
+
+class ClaimItem(View):
+    product_or_service: Concept = Field(Concept(), alias="productOrService")
+    modifier: list[Concept] = []
+    serviced_date: Text | None = Field(None, alias="servicedDate")
+    serviced_period: Period = Field(Period(), alias="servicedPeriod")
+    quantity: Quantity = Field(default_factory=lambda: Quantity.model_validate({}))
+    encounter: list[Reference] = []
+    care_team_sequence: list[int] = Field([], alias="careTeamSequence")
+
+
+class ClaimCareTeam(View):
+    sequence: int | None = None
+    provider: Reference = Reference()
+
+
+class Claim(Resource):
+    status: Text | None = None
+    use: Text | None = None
+    patient: Reference = Reference()
+    billable_period: Period = Field(Period(), alias="billablePeriod")
+    care_team: list[ClaimCareTeam] = Field([], alias="careTeam")
+    item: list[ClaimItem] = []
+
+
+class ClaimResponse(Resource):
+    status: Text | None = None
+    use: Text | None = None
+    outcome: Text | None = None
+    patient: Reference = Reference()
+    pre_auth_period: Period = Field(Period(), alias="preAuthPeriod")
+
+
+class RelatedPerson(Resource):
+    patient: Reference = Reference()
+    name: list[HumanName] = []
+    telecom: list[ContactPoint] = []
+    address: list[Address] = []
 
 
 R = TypeVar("R", bound=Resource)

@@ -71,7 +71,7 @@ def check(
         )
     visit, refused = with_facts(visit, facts, codebook)
     readings = read_notes(visit, codebook) if readings is None else readings
-    about_visit = visit_status.attended(visit, tuple(readings.values()))
+    about_visit = visit_status.attended(visit, context, tuple(readings.values()))
     stopping = tuple(f for f in about_visit if f.effect is not Effect.WARN)
     examined = [
         _examine(position, proposal, visit, stopping, codebook, policy, readings)

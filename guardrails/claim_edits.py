@@ -124,7 +124,7 @@ def across_lines(candidates: Sequence[Candidate], visit: Visit, context: Context
             add(first, found(clash, other=second.code.code))
             add(second, found(clash, other=first.code.code))
     for candidate in alive:
-        for finding in _add_on(candidate, alive, found_on, context):
+        for finding in _add_on(candidate, alive, found_on, visit, context):
             add(candidate, finding)
         if _already_claimed(candidate, visit, context):
             add(candidate, found(ALREADY_CLAIMED))
@@ -183,7 +183,7 @@ def _overlapping(a: Sequence[tuple[datetime, datetime]], b: Sequence[tuple[datet
 
 
 def _add_on(
-    candidate: Candidate, alive: Sequence[Candidate], found_on: dict[int, list[Finding]], context: Context
+    candidate: Candidate, alive: Sequence[Candidate], found_on: dict[int, list[Finding]], visit: Visit, context: Context
 ) -> list[Finding]:
     if not candidate.code.add_on_to:
         return []
@@ -195,7 +195,9 @@ def _add_on(
     scope = context.client_lines
     if not isinstance(scope, Known):
         return [found(PRIMARY_NOT_SEEN, code=candidate.code.code)]
-    if any(line.code in candidate.code.add_on_to for line in scope.values):
+    if any(
+        line.code in candidate.code.add_on_to and line.date_of_service == visit.date_of_service for line in scope.values
+    ):
         return []
     return [found(NO_PRIMARY, code=candidate.code.code)]
 

@@ -18,7 +18,7 @@ from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, Rule, rule
 from guardrails.time_statements import ClockRange, Duration, HalfDay, Role
 from guardrails.verdict import Finding, Minutes, Quote, found
-from guardrails.visit import Visit
+from guardrails.visit import NoteRole, Visit
 
 NO_TIME = rule(
     "TIME-010",
@@ -156,9 +156,21 @@ def documented_time(
             placed.append(_Placed(where, interval))
         elif problem is not None:
             problems.append(found(problem, where=[where]))
-    if not complete and not totals and sessions:
+    added = _by_addendum(visit, readings, sessions, complete)
+    if added is not None:
+        where, clock = added
+        interval, problem = _place(clock, visit, policy)
+        if interval is not None:
+            placed.append(_Placed(where, interval))
+        elif problem is not None:
+            problems.append(found(problem, where=[where]))
+    elif not complete and not totals and sessions:
         problems.append(found(NO_STOP, where=[r.at(s.span) for r, s in sessions]))
 
+    corrected = _corrected_elsewhere(visit, readings, sessions, complete)
+    if corrected:
+        problems.append(found(DISAGREE, where=corrected))
+        placed, complete = [], []
     distinct = {p.interval for p in placed}
     if len(distinct) > len(_union(distinct)):  # two stated times overlap and differ: the wider is not chosen
         problems.append(found(DISAGREE, where=[p.quote for p in placed]))
@@ -191,6 +203,43 @@ def documented_time(
         problems = [p for p in problems if p.rule_id != NO_TIME.id and p.rule_id != NO_STOP.id]
         problems = [_softened(p) for p in problems]
     return DocumentedTime(minutes, tuple(problems))
+
+
+def _by_addendum(
+    visit: Visit,
+    readings: Sequence[Reading],
+    sessions: list[tuple[Reading, ClockRange]],
+    complete: list[tuple[Reading, ClockRange]],
+) -> tuple[Quote, ClockRange] | None:
+    """The one start of a note joined with the one stop that its own signed addendum adds (X-D05)."""
+    stops = [(r, s) for r in readings for s in r.lone_stops]
+    if complete or len(sessions) != 1 or len(stops) != 1:
+        return None
+    (base, start), (addendum, stop) = sessions[0], stops[0]
+    note = visit.notes.get(addendum.note_id)
+    if note is None or note.continues != base.note_id:
+        return None
+    sure = start.half_day is HalfDay.STATED and stop.half_day is HalfDay.STATED
+    joined = replace(start, end=stop.end, half_day=HalfDay.STATED if sure else HalfDay.OPEN)
+    return addendum.at(stop.span), joined
+
+
+def _corrected_elsewhere(
+    visit: Visit,
+    readings: Sequence[Reading],
+    sessions: list[tuple[Reading, ClockRange]],
+    complete: list[tuple[Reading, ClockRange]],
+) -> list[Quote]:
+    """Where an addendum states another start or stop than the note it belongs to: which holds, only a new note can say."""
+    if not complete:
+        return []
+    addenda = {n.id for n in visit.notes if n.role is NoteRole.ADDENDUM}
+    starts, ends = {s.start % 720 for _, s in complete}, {(s.end or 0) % 720 for _, s in complete}
+    other = [
+        r.at(s.span) for r, s in sessions if s.end is None and r.note_id in addenda and s.start % 720 not in starts
+    ]
+    other += [r.at(s.span) for r in readings if r.note_id in addenda for s in r.lone_stops if s.end % 720 not in ends]
+    return other
 
 
 def _softened(finding: Finding) -> Finding:

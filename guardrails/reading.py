@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from guardrails.codebook import Codebook
-from guardrails.time_statements import TimeStatement, dates_in, is_given_now, read_times, unclear_interruption
+from guardrails.time_statements import (
+    LoneStop,
+    TimeStatement,
+    dates_in,
+    is_given_now,
+    lone_stops,
+    read_times,
+    unclear_interruption,
+)
 from guardrails.verdict import Quote
 from guardrails.visit import Note
 
@@ -85,6 +93,7 @@ class Reading:
     note_id: str
     text_hash: str
     times: tuple[TimeStatement, ...] = ()
+    lone_stops: tuple[LoneStop, ...] = ()
     elements: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict, repr=False)
     declared_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     mentioned_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -118,6 +127,7 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
         note_id=note.id,
         text_hash=note.text_hash,
         times=times,
+        lone_stops=lone_stops(text, times),
         interruption=unclear_interruption(clients, times),
         elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,

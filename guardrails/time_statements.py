@@ -7,7 +7,7 @@ A statement's role comes from the words beside it: a session's time, an interrup
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -58,6 +58,16 @@ class Duration:
 
 
 TimeStatement = ClockRange | Duration
+
+
+@dataclass(frozen=True, slots=True)
+class LoneStop:
+    """A stop time whose start does not stand in the same text: an addendum's, or nothing; minutes after local midnight."""
+
+    span: tuple[int, int]
+    end: int
+    half_day: HalfDay
+
 
 _TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.\s?m\.|[ap]\.?\s?m\b|[ap]\b|noon\b)?"
 _MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?|hours)\b)?"
@@ -228,6 +238,14 @@ def read_times(text: str) -> tuple[TimeStatement, ...]:
     ]
     restated = [_restating(text, duration, ranges) for duration in durations]
     return tuple(sorted([*ranges, *restated], key=lambda statement: statement.span))
+
+
+def lone_stops(text: str, times: Iterable[TimeStatement]) -> tuple[LoneStop, ...]:
+    """The stop times that belong to no start of the same text."""
+    taken = [t.span for t in times]
+    free = (m for m in _STOP.finditer(text) if not any(s < m.end() and m.start() < e for s, e in taken))
+    labelled = ((m, _single(m)) for m in free if _role_of_clock(text, m.span(), labelled=True) is Role.SESSION)
+    return tuple(LoneStop(m.span(), at[0], at[1]) for m, at in labelled if at is not None)
 
 
 def _restating(text: str, duration: Duration, ranges: list[ClockRange]) -> Duration:

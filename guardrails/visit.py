@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -31,6 +31,7 @@ class NoteStatus(StrEnum):
     SUPERSEDED = "superseded"
     ENTERED_IN_ERROR = "entered-in-error"
     UNREADABLE = "unreadable"
+    RENDITION = "rendition"  # the same note again, in another format or under another id: read once
 
 
 class NoteRole(StrEnum):
@@ -53,6 +54,9 @@ class Label(StrEnum):
 
 PSYCHOTHERAPY_NOTE_LABELS = frozenset({Label.PSYCHOTHERAPY_NOTE.value, Label.HIPAA_PSYCHOTHERAPY_NOTES.value})
 """Labels of notes that are never sent, shown, cited or billed from (45 CFR 164.501, 164.508; domain PV-01)."""
+
+PART_2_NOTE_TYPES = frozenset({"34857-3"})
+"""LOINC document types that are about substance use whether or not anybody labelled them (fhir 2.4, 9 rule 1)."""
 
 PART_2_LABELS = frozenset({Label.PART_2.value, "Title38Section7332", "SUD", "ETH", "ETHUD", "OPIOIDUD", "NORDSCLCD"})
 """Labels that need a recorded basis before anything is disclosed (42 CFR Part 2; domain PV-02)."""
@@ -101,7 +105,10 @@ class Clinician:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """One clinical note: its text as extracted, who wrote and signed it, and where it stands."""
+    """One clinical note: its text as extracted, who wrote and signed it, and where it stands.
+
+    `continues` is the id of the note that an addendum belongs to.
+    """
 
     id: str
     version: str
@@ -111,6 +118,7 @@ class Note:
     author: Clinician | None = None
     signed_at: datetime | None = None
     type_code: str | None = None
+    continues: str | None = None
     labels: frozenset[str] = frozenset()
     unreadable_because: str | None = None
 
@@ -167,10 +175,11 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """Who pays. `payer` is the payer's identifier as `payers.toml` names it; None where the record does not say."""
+    """Who pays. `payer` is the payer's identifier as `payers.toml` names it, `plan` the plan's; None where not recorded."""
 
     id: str | None = None
     payer: str | None = None
+    plan: str | None = None
     payer_reference: str | None = None
     self_pay: bool = False
 
@@ -180,7 +189,8 @@ class Visit:
     """One Encounter with everything needed to code it. Times are instants; `zone` is the facility's.
 
     `starts` and `ends` are the Encounter's period (chart or room time, not face-to-face minutes); `billing_provider` is
-    who bills, as the EHR refers to it; `version` is the Encounter's version in the EHR.
+    who bills, as the EHR refers to it; `version` is the Encounter's version in the EHR. `coverage` pays first, then
+    `further_coverages` in their order; `payer_order_known` is False where the record does not say which pays first.
     """
 
     ehr_id: str
@@ -200,6 +210,8 @@ class Visit:
     version: str = ""
     diagnoses: tuple[Diagnosis, ...] = ()
     coverage: Coverage = Coverage()
+    further_coverages: tuple[Coverage, ...] = ()
+    payer_order_known: bool = True
     notes: NoteSet = NoteSet()
     labels: frozenset[str] = frozenset()
 
@@ -238,12 +250,47 @@ class NotLookedUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OtherLine:
-    """A line of another claim or visit of the same client: enough to see duplicates, overlaps and pairs."""
+    """A line of another claim of the same client: enough to see duplicates, pairs and caps. `units` is None if not stated."""
 
     code: str
     date_of_service: date
+    units: int | None = None
+    modifiers: tuple[str, ...] = ()
     clinician_id: str | None = None
     visit_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherVisit:
+    """Another visit of the same client on the same day: its instants where the record states them, and who took part."""
+
+    id: str
+    starts: datetime | None = None
+    ends: datetime | None = None
+    clinician_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatedRecord:
+    """A plan or an authorization, by its logical id, and the days on which it is in force (None: no limit stated)."""
+
+    id: str
+    in_force_from: date | None = None
+    in_force_through: date | None = None
+
+    def in_force(self, on: date) -> bool:
+        """Whether it covers a date of service."""
+        return (self.in_force_from is None or self.in_force_from <= on) and (
+            self.in_force_through is None or on <= self.in_force_through
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EarlierNote:
+    """A note of another visit of the same client: what identifies its text, never the text."""
+
+    id: str
+    text_hash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +303,13 @@ class Context:
 
     today: date
     client_lines: Known[OtherLine] | NotLookedUp = NotLookedUp("no source configured")
-    plan: Known[str] | NotLookedUp = NotLookedUp("no plan source configured")
-    authorizations: Known[str] | NotLookedUp = NotLookedUp("no source configured")
+    same_day_visits: Known[OtherVisit] | NotLookedUp = NotLookedUp("no source configured")
+    plans: Known[DatedRecord] | NotLookedUp = NotLookedUp("no plan source configured")
+    authorizations: Known[DatedRecord] | NotLookedUp = NotLookedUp("no source configured")
+    earlier_notes: Known[EarlierNote] | NotLookedUp = NotLookedUp("no source configured")
     disclosure_basis: str | None = None
+
+    def not_looked_up(self) -> dict[str, str]:
+        """The scopes that nobody could look at, and why: what depends on them was not checked."""
+        scopes = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return {name: scope.why for name, scope in scopes if isinstance(scope, NotLookedUp)}

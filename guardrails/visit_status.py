@@ -17,6 +17,7 @@ from guardrails.visit import (
     PSYCHOTHERAPY_NOTE_LABELS,
     SENSITIVE_LABELS,
     Context,
+    Known,
     Label,
     NoteStatus,
     Visit,
@@ -42,6 +43,13 @@ PART_2 = rule(
     Effect.HOLD,
     "The record is labelled as protected ({label}) and no basis for its use is recorded.",
     authority="42 CFR Part 2 (89 FR 12472); domain PV-02, 9.4",
+    cured_by=CuredBy.CODER,
+)
+MODEL_NOT_COVERED = rule(
+    "PRIV-021",
+    Effect.HOLD,
+    "The record is labelled as protected ({label}) and no agreement with the model's host covers it; nothing was sent.",
+    authority="42 CFR Part 2 (89 FR 12472); domain PV-02, PV-05",
     cured_by=CuredBy.CODER,
 )
 SELF_PAY = rule(
@@ -115,6 +123,13 @@ UNSIGNED = rule(
     cured_by=CuredBy.NOTE,
     lacks="C08",
 )
+FURTHER_UNSIGNED = rule(
+    "NOTE-021",
+    Effect.WARN,
+    "A further note or addendum of this visit is not signed; it was not used.",
+    authority="domain 4.8; design: Snapshot",
+    cured_by=CuredBy.NOTE,
+)
 WITHDRAWN = rule(
     "NOTE-030",
     Effect.BLOCK,
@@ -151,6 +166,21 @@ CONTRADICTS = rule(
     authority="domain X-D27",
     cured_by=CuredBy.NOTE,
 )
+CLONED = rule(
+    "NOTE-080",
+    Effect.HOLD,
+    "The note is word for word the note of another visit of this client; it does not show what was done this time.",
+    authority="domain 4.2 C20, X-D06; CMS and OIG on cloned notes",
+    cured_by=CuredBy.NOTE,
+    lacks="C20",
+)
+PAYER_ORDER = rule(
+    "PAYER-010",
+    Effect.HOLD,
+    "The client has several coverages in force, and the record does not say which pays first.",
+    authority="domain 6.8; fhir 3.2 (insurance sequence is the payer order)",
+    cured_by=CuredBy.CODER,
+)
 INSTRUCTION = rule(
     "NOTE-070",
     Effect.WARN,
@@ -158,6 +188,11 @@ INSTRUCTION = rule(
     authority="domain X-I01 to X-I03",
     cured_by=CuredBy.NOTE,
 )
+
+
+def protected_labels(visit: Visit) -> list[str]:
+    """The labels of a visit that need a recorded basis before its record is used or leaves."""
+    return sorted(visit.all_labels & (PART_2_LABELS | SENSITIVE_LABELS))
 
 
 def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
@@ -171,7 +206,7 @@ def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
     labels = visit.all_labels
     if Label.SELF_PAY.value in labels:
         findings.append(found(SELF_PAY))
-    protected = sorted(labels & (PART_2_LABELS | SENSITIVE_LABELS))
+    protected = protected_labels(visit)
     if protected and not context.disclosure_basis:
         findings.append(found(PART_2, label=", ".join(protected)))
     known = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
@@ -218,9 +253,16 @@ def _dates(visit: Visit, context: Context) -> list[Finding]:
     return findings
 
 
-def attended(visit: Visit, readings: Sequence[Reading]) -> tuple[Finding, ...]:
-    """What the notes themselves say against a service on this date (no-show, another date)."""
+def attended(visit: Visit, context: Context, readings: Sequence[Reading]) -> tuple[Finding, ...]:
+    """What the record itself says against a service on this date (no-show, another date, another visit's note)."""
     findings: list[Finding] = []
+    if not visit.payer_order_known:
+        findings.append(found(PAYER_ORDER))
+    if isinstance(context.earlier_notes, Known):
+        known = {earlier.text_hash for earlier in context.earlier_notes.values}
+        findings.extend(found(CLONED) for note in visit.notes.evidence if note.text_hash in known)
+    if any(note.status is NoteStatus.UNSIGNED and not note.is_psychotherapy_note for note in visit.notes):
+        findings.append(found(FURTHER_UNSIGNED))
     for reading in readings:
         if reading.no_service:
             described = "C24" in reading.elements and any(t.role is Role.SESSION for t in reading.times)

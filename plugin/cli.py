@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
@@ -27,6 +27,10 @@ from guardrails import Outcome, Verdict, Verdicts, codebook, policies
 from guardrails.rules import families
 from plugin import pipeline, proposals_file, site, verdict_json
 from plugin import settings as settings_module
+from plugin.disclosures import in_words
+from plugin.ehr import connect as ehr_connect
+from plugin.ehr.client import FhirClient
+from plugin.ehr.connect import Works
 from plugin.ehr.errors import EhrError, NotFound, Refused, UnsafeUrl
 from plugin.proposers.protocol import ModelMisconfigured, ProposerError
 from plugin.settings import Settings, SettingsError
@@ -52,6 +56,7 @@ _WRONG = (
     VaultError,
 )
 _LATER = (EhrError, ProposerError)
+_WORKS = {Works.YES: "green", Works.PARTLY: "yellow", Works.NO: "red"}
 _COLOURS = {Outcome.READY: "green", Outcome.HELD: "yellow", Outcome.REJECTED: "red"}
 
 
@@ -113,7 +118,9 @@ def propose(
     if not encounter:
         raise click.UsageError("--encounter is needed, unless --bundle holds exactly one visit")
     with site.ehr_site(settings, policy=policy, dry_run=dry_run) as (live, _):
-        _show_result(pipeline.code_visit(live, encounter), live.proposer.name, as_json)
+        _show_result(
+            pipeline.code_visit(live, encounter), live.proposer.name, as_json, takes_claims=bool(live.destination)
+        )
 
 
 @main.command()
@@ -271,6 +278,49 @@ def drafts() -> None:
 
 
 @main.command()
+@click.argument("url")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+@_answering
+def connect(url: str, as_json: bool) -> None:
+    """What will work with the EHR at URL, what won't, and what to ask its administrator for. Nothing is written there.
+
+    Exit code 1 where something is missing without which no visit can be read.
+    """
+    settings = _settings(url)
+    with FhirClient(settings.ehr, settings.limits) as client:
+        name, answers = ehr_connect.examine(client, settings.ehr)
+    if as_json:
+        click.echo(json.dumps({"software": name, "answers": [asdict(a) for a in answers]}, indent=2))
+    else:
+        grid = Table("what", "works", "how, or instead", "ask the administrator for", title=name, title_justify="left")
+        for each in answers:
+            shown = f"[{_WORKS[each.works]}]{each.works.value}"
+            grid.add_row(each.what, shown, escape(each.how), escape(each.ask))
+        _console().print(grid)
+    sys.exit(1 if any(a.essential and a.works is Works.NO for a in answers) else 0)
+
+
+@main.command()
+@click.argument("encounter")
+@_answering
+def disclosures(encounter: str) -> None:
+    """What left of a visit for a model: when, which notes, in which form, to which host, on which basis."""
+    store = Store.open(_settings(None))
+    try:
+        left = store.disclosures(encounter)
+        for at, report in left:
+            click.echo(f"{at.isoformat(timespec='seconds')}  {in_words(report)}")
+            for note in report["notes"]:
+                click.echo(
+                    f"    DocumentReference/{note['note']} version {note['version']}, SHA-256 {note['sent_hash']}"
+                )
+        if not left:
+            click.echo("nothing of that visit has left for a model")
+    finally:
+        store.close()
+
+
+@main.command()
 @click.argument("encounter")
 @_answering
 def purge(encounter: str) -> None:
@@ -313,13 +363,15 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
-def _show_result(result: Result, proposer: str, as_json: bool) -> None:
+def _show_result(result: Result, proposer: str, as_json: bool, *, takes_claims: bool = True) -> None:
     if as_json:
         shown: dict[str, Any] = verdict_json.verdicts_json(result.verdicts)
         shown |= {
             "proposer": proposer,
             "policy": result.understood.policy.id,
             "problems": list(result.understood.problems),
+            "not_looked_up": result.understood.context.not_looked_up(),
+            "disclosure": result.understood.disclosure.as_json() if result.understood.disclosure else None,
         }
         shown |= {
             "draft": result.draft.id if result.draft else None,
@@ -331,8 +383,18 @@ def _show_result(result: Result, proposer: str, as_json: bool) -> None:
     _show_verdicts(
         result.verdicts, result.understood.problems, f"proposed by {proposer}, policy {result.understood.policy.id}"
     )
+    unchecked = result.understood.context.not_looked_up()
+    if unchecked:
+        _console().print(
+            "not checked: " + "; ".join(f"{scope.replace('_', ' ')} ({why})" for scope, why in unchecked.items()),
+            markup=False,
+        )
+    if result.understood.disclosure is not None:
+        _console().print(f"left for the model: {escape(in_words(result.understood.disclosure.as_json()))}")
     if result.draft is not None:
         written = "written to the EHR" if result.wrote else "nothing new to write"
+        if not takes_claims:
+            written = "kept in our store; this EHR takes no Claims"
         click.echo(f"draft {result.draft.id} version {result.draft.version}: {result.problem or written}")
 
 

@@ -58,7 +58,11 @@ def keep(
         incomplete=verdicts.incomplete,
         claim=claim,
         verdicts=verdict_json.verdicts_json(verdicts)
-        | {"problems": list(understood.problems), "policy": understood.policy.id},
+        | {
+            "problems": list(understood.problems),
+            "policy": understood.policy.id,
+            "not_looked_up": understood.context.not_looked_up(),
+        },
     )
     return store.save(new, taken, destinations, expected=mine)
 

@@ -17,12 +17,15 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import prompts
+from fhir_mappings.context import to_context
 from fhir_mappings.identifiers import identifiers_of, knows_patient
+from fhir_mappings.records import VisitRecord
 from fhir_mappings.views import UnusableResource
-from fhir_mappings.visits import VisitRecord, to_visit
-from guardrails import Context, Proposal, Verdicts, candidates, check, read_notes, stopped
-from plugin import drafts, outbox, privacy, snapshot
+from fhir_mappings.visits import to_visit
+from guardrails import Finding, Proposal, Verdicts, candidates, check, read_notes, stopped
+from plugin import disclosures, drafts, outbox, privacy, snapshot
 from plugin.ehr.errors import Unreachable
+from plugin.settings import ConsentSource, EhrSettings
 from plugin.snapshot import Snapshot
 from plugin.store.store import StaleDraft, Store
 from plugin.store.vault import VaultError
@@ -53,9 +56,14 @@ def _code_once(site: Site, encounter_id: str) -> Result:
     with site.timed("snapshot"):
         taken = _snapshot(site, understood)
         understood = replace(understood, context=replace(understood.context, today=taken.as_of))
-    reply = _propose(site, understood, taken)
+    try:
+        understood, reply = _propose(site, understood, taken)
+        closed: tuple[Finding, ...] = ()
+    except privacy.Closed as shut:
+        reply, closed = None, shut.findings
     with site.timed("check"):
         verdicts = _prove(site, understood, reply)
+        verdicts = replace(verdicts, findings=(*verdicts.findings, *(f for f in closed if f not in verdicts.findings)))
     if site.store is None:
         return Result(
             understood=understood,
@@ -77,9 +85,15 @@ def understand(site: Site, record: VisitRecord) -> Understood:
     """Map a record to a visit, find its payer's policy, and read its notes once."""
     mapped = to_visit(record, site.settings.ehr.site(), site.codebook)
     visit = mapped.visit
-    policy = site.policy or site.payers.policy_for(visit.coverage.payer, visit.ehr_id)
+    policy = site.policy or site.payers.policy_for(visit.coverage, visit.ehr_id, visit.date_of_service)
     today = site.today() if site.today else datetime.now(ZoneInfo(visit.zone) if visit.zone else UTC).date()
-    context = Context(today=today, disclosure_basis=site.settings.ehr.disclosure_basis)
+    context = to_context(
+        record.context,
+        visit,
+        today=today,
+        disclosure_basis=_basis_of_site(site.settings.ehr),
+        complaints=mapped.complaints,
+    )
     readings = {} if stopped(visit, context) else read_notes(visit, site.codebook)
     return Understood(
         visit,
@@ -87,10 +101,15 @@ def understand(site: Site, record: VisitRecord) -> Understood:
         policy,
         readings,
         identifiers_of(record),
-        mapped.problems,
+        tuple(mapped.complaints.said),
         knows_patient=knows_patient(record),
         payer_looked_up="Coverage" not in record.not_looked_up,
     )
+
+
+def _basis_of_site(ehr: EhrSettings) -> str | None:
+    """What the site states for all its records. Where consents are recorded one by one, only those count."""
+    return None if ehr.consent_source is ConsentSource.FHIR else ehr.disclosure_basis
 
 
 def prove(site: Site, understood: Understood, proposals: tuple[Proposal, ...]) -> Verdicts:
@@ -115,15 +134,23 @@ def _snapshot(site: Site, understood: Understood) -> Snapshot:
         understood.policy,
         proposer=site.proposer.name,
         prompt=prompts.version(),
+        protected_may_leave=bool(site.settings.model.protected_basis) or not site.proposer.host,
     )
     return site.store.keep_snapshot(taken, visit.ehr_id, visit.id) if site.store else taken
 
 
-def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Reply, tuple[privacy.Outgoing, ...]] | None:
-    """The reply kept under the snapshot, else the proposer's; None where nothing may or need be asked."""
+_Asked = tuple[Reply, tuple[privacy.Outgoing, ...]]
+
+
+def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Understood, _Asked | None]:
+    """The reply kept under the snapshot, else the proposer's; None where nothing need be asked. And what left for it.
+
+    Raises:
+        privacy.Closed: nothing of the visit may leave for this proposer.
+    """
     visit = understood.visit
     if stopped(visit, understood.context):
-        return None
+        return understood, None
     with site.timed("gate"):
         model = site.settings.model if site.proposer.host else None
         outgoing = privacy.open_gate(visit, understood.context, understood.forms, site.settings.ehr, model)
@@ -134,10 +161,10 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Reply
         )
     kept = _kept_reply(site.store, taken) if site.store else None
     if kept is not None:
-        return Reply.model_validate_json(kept), outgoing
+        return understood, (Reply.model_validate_json(kept), outgoing)
     codes = candidates(visit, understood.readings.values(), site.codebook, understood.policy)
     if not codes or not outgoing:
-        return None
+        return understood, None
     request = ProposalRequest(
         notes=tuple(o.sent for o in outgoing),
         codes=codes,
@@ -147,12 +174,18 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Reply
         payer_kind=understood.policy.kind,
         client_placeholders=privacy.client_placeholders(outgoing),
     )
+    if model is not None and site.proposer.host:
+        leaving = disclosures.of(visit, understood.context, outgoing, site.proposer.host, site.proposer.name, model)
+        understood = replace(understood, disclosure=leaving)
+        if site.store:
+            site.store.disclosed(visit.ehr_id, visit.id, taken.key, leaving)
     with site.timed("propose"):
         answer = site.proposer.propose(request)
     if site.store:
         site.store.seal(taken.key, "notes", json.dumps({o.note.id: o.note.text for o in outgoing}))
-        return Reply.model_validate_json(site.store.seal(taken.key, "reply", answer.reply.model_dump_json())), outgoing
-    return answer.reply, outgoing
+        reply = Reply.model_validate_json(site.store.seal(taken.key, "reply", answer.reply.model_dump_json()))
+        return understood, (reply, outgoing)
+    return understood, (answer.reply, outgoing)
 
 
 def _kept_reply(store: Store, taken: Snapshot) -> str | None:
@@ -165,5 +198,5 @@ def _kept_reply(store: Store, taken: Snapshot) -> str | None:
         return None
 
 
-def _prove(site: Site, understood: Understood, asked: tuple[Reply, tuple[privacy.Outgoing, ...]] | None) -> Verdicts:
+def _prove(site: Site, understood: Understood, asked: _Asked | None) -> Verdicts:
     return prove(site, understood, privacy.proposals_of(*asked) if asked else ())

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from fhir_mappings.identifiers import SurfaceForm
 from guardrails.evidence import find
-from guardrails.verdict import Finding, Proposal, Quoted
+from guardrails.verdict import Finding, Proposal, Quoted, found
 from guardrails.visit import Context, Note, Visit
-from guardrails.visit_status import privacy
+from guardrails.visit_status import MODEL_NOT_COVERED, privacy, protected_labels
 from plugin.settings import EhrSettings, ModelSettings, SettingsError
 from prompts import Reply, SentNote
 
@@ -92,12 +92,15 @@ def open_gate(
     """The visit's usable notes as they may leave, identifiers replaced. `model` None means they stay in this process.
 
     Raises:
-        Closed: a label forbids it.
+        Closed: a label forbids it, or asks for a basis that is not recorded.
         SettingsError: a real EHR's notes would go to a host for which no basis is named.
     """
     findings = privacy(visit, context)
     if findings:
         raise Closed(findings)
+    protected = protected_labels(visit)
+    if model is not None and not ehr.sandbox and protected and not model.protected_basis:
+        raise Closed([found(MODEL_NOT_COVERED, label=", ".join(protected))])
     if model is not None and not ehr.sandbox and not model.basis:
         raise SettingsError(
             "model.basis: name the agreement (BAA, QSOA, local model) under which notes of this EHR may go to the model's host"

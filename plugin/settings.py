@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from fhir_mappings.visits import SiteOptions
+from fhir_mappings.records import SiteOptions
 from guardrails import policies
 from guardrails.policies import Policy
+from guardrails.visit import Coverage
 
 
 class SettingsError(ValueError):
@@ -30,9 +32,17 @@ class _Group(BaseModel):
 class Limits(_Group):
     """What is read at most. Over a limit a note is unreadable and holds; it is never cut. Bytes, counts, seconds."""
 
-    note_bytes: int = 5 * 1024 * 1024
+    note_bytes: int = 10 * 1024 * 1024
+    note_characters: int = 1_000_000
     html_characters: int = 512 * 1024
     html_depth: int = 1000
+    rtf_bytes: int = 2 * 1024 * 1024
+    ccda_bytes: int = 5 * 1024 * 1024
+    pdf_bytes: int = 10 * 1024 * 1024
+    pdf_pages: int = 50
+    extract_seconds: float = 20.0
+    extract_memory_bytes: int = 1024 * 1024 * 1024
+    earlier_notes: int = 20
     response_bytes: int = 32 * 1024 * 1024
     pages: int = 50
     resources: int = 2000
@@ -53,8 +63,37 @@ class WriteWhen(StrEnum):
     ACCEPTED = "accepted"
 
 
+class LookUp(StrEnum):
+    """What is looked up around a visit, where the EHR and our scopes allow."""
+
+    SAME_DAY = "same-day"
+    CLAIMS = "claims"
+    AUTHORIZATIONS = "authorizations"
+    EARLIER_NOTES = "earlier-notes"
+
+
+class PlanSource(StrEnum):
+    """Where the client's plan is kept: rules that need a plan ask for it only where this is set."""
+
+    NONE = "none"
+    CARE_PLAN = "care-plan"
+    NOTE = "note"
+
+
+class ConsentSource(StrEnum):
+    """Where a consent for payment is recorded: as Consent resources, or nowhere that we can read."""
+
+    NONE = "none"
+    FHIR = "fhir"
+
+
 class EhrSettings(_Group):
-    """One EHR. `id` leads every key of ours and never changes."""
+    """One EHR. `id` leads every key of ours and never changes.
+
+    `scopes` are the SMART scopes granted to us, where known; `trusted_bases` other addresses under which this EHR
+    writes links to itself (a proxy's inner name); `part2_programs` and `psychotherapy_note_types` say what labels
+    mostly do not: the programmes under 42 CFR Part 2, and the document types that hold psychotherapy notes.
+    """
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "ehr"
     base_url: str = ""
@@ -64,6 +103,14 @@ class EhrSettings(_Group):
     places_of_service: dict[str, str] = {}
     billing_provider: str | None = None
     disclosure_basis: str | None = None
+    consent_source: ConsentSource = ConsentSource.NONE
+    plan_source: PlanSource = PlanSource.NONE
+    plan_note_types: frozenset[str] = frozenset({"18776-5"})
+    look_up: frozenset[LookUp] = frozenset(LookUp)
+    scopes: frozenset[str] | None = None
+    trusted_bases: frozenset[str] = frozenset()
+    part2_programs: frozenset[str] = frozenset()
+    psychotherapy_note_types: frozenset[str] = frozenset()
     write_when: WriteWhen = WriteWhen.PROVED
     bearer_token: SecretStr | None = None
 
@@ -73,25 +120,49 @@ class EhrSettings(_Group):
             finished_when=self.finished_when,
             zone=self.zone,
             places_of_service=self.places_of_service,
+            part2_programs=self.part2_programs,
             billing_provider=self.billing_provider,
         )
 
 
 class PayerRule(_Group):
-    """One line of `payers.toml`: which policy a payer gets. `policy` is a packaged name or a file beside it."""
+    """One line of `payers.toml`: which policy a payer gets, from and through which dates of service.
+
+    `policy` is a packaged name or a file beside it; `plan` the plan's number where one payer has several. The first line
+    that fits counts.
+    """
 
     payer: str
     policy: str
+    plan: str | None = None
     ehr_id: str | None = None
+    effective_from: date = Field(date.min, alias="from")
+    effective_through: date = Field(date.max, alias="through")
+
+    def fits(self, coverage: Coverage, ehr_id: str, on: date | None) -> bool:
+        """Whether this line speaks of that coverage, there and then."""
+        payer = coverage.payer
+        return (
+            payer is not None
+            and self.payer in (payer, payer.rpartition("|")[2])
+            and self.plan in (None, coverage.plan)
+            and self.ehr_id in (None, ehr_id)
+            and (on is None or self.effective_from <= on <= self.effective_through)
+        )
 
 
 class ModelSettings(_Group):
-    """The language model. `basis` names the agreement under which patient text may go there (BAA, QSOA, local)."""
+    """The language model. `basis` names the agreement under which patient text may go there (BAA, QSOA, local).
+
+    `protected_basis` names the one that also covers records labelled as protected (42 CFR Part 2, restricted); without
+    it those are not sent, and a person codes them.
+    """
 
     name: str = "gpt-4o-mini"
     base_url: str | None = None
     api_key: SecretStr | None = None
     basis: str | None = None
+    protected_basis: str | None = None
 
     @property
     def configured(self) -> bool:
@@ -176,12 +247,11 @@ class Payers:
         except (OSError, tomllib.TOMLDecodeError, ValidationError, policies.PolicyError) as problem:
             raise SettingsError(f"{path.name}: {problem}") from None
 
-    def policy_for(self, payer: str | None, ehr_id: str) -> Policy:
-        """The policy of a payer identifier (`system|value`, or the value alone) as that EHR names it."""
-        for rule in self._rules:
-            if payer and rule.ehr_id in (None, ehr_id) and rule.payer in (payer, payer.rpartition("|")[2]):
-                return self._policies[rule.policy]
-        return self._unknown
+    def policy_for(self, coverage: Coverage, ehr_id: str, on: date | None) -> Policy:
+        """The policy of a coverage's payer (`system|value`, or the value alone) and plan on a date of service."""
+        fitting = (rule.policy for rule in self._rules if rule.fits(coverage, ehr_id, on))
+        name = next(fitting, None)
+        return self._unknown if name is None else self._policies[name]
 
 
 def _policy(name: str, folder: Path | None) -> Policy:

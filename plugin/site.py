@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from fhir_mappings import views
 from fhir_mappings.bundles import UnusableBundle, visits_in
-from fhir_mappings.visits import VisitRecord
+from fhir_mappings.records import NoteRecord, VisitRecord
+from fhir_mappings.views import Json, reference_of
 from guardrails import codebook
 from guardrails.policies import Policy
 from plugin.destinations.ehr import EhrDestination
-from plugin.ehr import notes
 from plugin.ehr.client import FhirClient
 from plugin.ehr.errors import NotFound
+from plugin.ehr.formats import UnreadableNote
+from plugin.ehr.notes import Body, NoteReader, binary_of
 from plugin.ehr.visits import VisitReader
 from plugin.proposers.baseline import Baseline
 from plugin.proposers.protocol import Proposer
@@ -111,6 +114,29 @@ def read_bundle(settings: Settings, path: Path) -> list[VisitRecord]:
     except (ValueError, RecursionError):
         raise UnusableBundle(f"{path.name}: not valid JSON") from None
     try:
-        return list(visits_in(content, lambda d: notes.read_inline(d, settings.limits), ehr_id=settings.ehr.id))
+        return bundle_records(settings, content)
     except UnusableBundle as problem:
         raise UnusableBundle(f"{path.name}: {problem}") from None
+
+
+def bundle_records(settings: Settings, bundle: object) -> list[VisitRecord]:
+    """The visits of a Bundle, its notes read from their own data or from the Binaries beside them.
+
+    Raises:
+        UnusableBundle: it is no Bundle.
+    """
+    reader = NoteReader(settings.limits, settings.ehr.psychotherapy_note_types)
+
+    def read_note(document: Json, binaries: Mapping[str, Json]) -> NoteRecord:
+        def held(attachment: views.Attachment) -> Body:
+            binary = binaries.get(reference_of({"reference": attachment.url}))
+            if binary is None:
+                raise UnreadableNote("its text is not in the Bundle")
+            return binary_of(attachment, binary, settings.limits)
+
+        return reader.record(document, held)
+
+    try:
+        return list(visits_in(bundle, read_note, ehr_id=settings.ehr.id, earlier_notes=settings.limits.earlier_notes))
+    finally:
+        reader.close()

@@ -14,7 +14,7 @@ from guardrails.policies import Policy
 from guardrails.visit import Context, Visit
 from plugin.ehr.notes import EXTRACTOR_VERSION
 
-RULES_VERSION = "rules-1"
+RULES_VERSION = "rules-2"
 """Raise it when a rule's verdicts change: drafts made before are then made anew."""
 
 
@@ -27,7 +27,16 @@ class Snapshot:
     manifest: dict[str, Any]
 
 
-def take(visit: Visit, context: Context, codebook: Codebook, policy: Policy, *, proposer: str, prompt: str) -> Snapshot:
+def take(
+    visit: Visit,
+    context: Context,
+    codebook: Codebook,
+    policy: Policy,
+    *,
+    proposer: str,
+    prompt: str,
+    protected_may_leave: bool = True,
+) -> Snapshot:
     """The snapshot of a visit as read, with the versions of everything that will work on it.
 
     The as-of date is kept but not in the key, so that a visit read again tomorrow is the same visit; whether the date of
@@ -57,6 +66,7 @@ def take(visit: Visit, context: Context, codebook: Codebook, policy: Policy, *, 
         "policy": {"id": policy.id, "hash": _digest(policy.model_dump(mode="json"))},
         "prompt": prompt,
         "proposer": proposer,
+        "protected_may_leave": protected_may_leave,
     }
     return Snapshot(_digest(manifest), context.today, manifest)
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from fhir_mappings.identifiers import SurfaceForm
+from fhir_mappings.records import VisitRecord
 from fhir_mappings.views import Json
-from fhir_mappings.visits import VisitRecord
 from guardrails import Context, Verdicts, Visit
 from guardrails.codebook import Codebook
 from guardrails.policies import Policy
 from guardrails.reading import Reading
 from plugin.destinations.ehr import EhrDestination
+from plugin.disclosures import Disclosure
 from plugin.proposers.protocol import Proposer
 from plugin.settings import Payers, Settings
 from plugin.store.store import Draft, Store
@@ -58,6 +59,7 @@ class Understood:
     problems: tuple[str, ...]
     knows_patient: bool
     payer_looked_up: bool
+    disclosure: Disclosure | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

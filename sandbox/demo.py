@@ -23,7 +23,7 @@ from plugin import settings as settings_module
 from plugin.cli import why
 from plugin.ehr.errors import EhrError
 from plugin.proposers.protocol import ProposerError
-from plugin.settings import EhrSettings, Settings, SettingsError
+from plugin.settings import Settings, SettingsError
 from plugin.workbench import Result
 from sandbox import fixtures, server
 
@@ -47,7 +47,7 @@ class Row:
 def sandbox_settings(base: str, data_dir: Path) -> Settings:
     """The sandbox as an EHR. The model, if the environment names one, needs no basis here: the people are made up."""
     return settings_module.load(
-        ehr=EhrSettings(id="sandbox", base_url=base, sandbox=True), data_dir=data_dir, payers_file=HERE / "payers.toml"
+        ehr=fixtures.ehr("sandbox", base_url=base), data_dir=data_dir, payers_file=HERE / "payers.toml"
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from guardrails.verdict import Proposal
 from plugin import proposals_file
+from plugin.settings import ConsentSource, EhrSettings
 
 ROOT = Path(__file__).resolve().parent.parent / "fixtures"
 HALVES = ("development", "held_back")
@@ -47,6 +48,11 @@ class Fixture:
         }
 
 
+def ehr(ehr_id: str, **changes: Any) -> EhrSettings:
+    """The sandbox as an EHR: made-up people, and consents kept as Consent resources."""
+    return EhrSettings(id=ehr_id, sandbox=True, consent_source=ConsentSource.FHIR, **changes)
+
+
 def clinic() -> tuple[Json, ...]:
     """The clinic, its payers, places and clinicians."""
     bundle = json.loads((ROOT / "clinic" / "clinic.json").read_text(encoding="utf-8"))
@@ -63,7 +69,7 @@ def load_one(folder: Path) -> Fixture:
     """One fixture, its notes filled into their DocumentReferences."""
     bundle = json.loads((folder / "visit.json").read_text(encoding="utf-8"))
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
-    resources = tuple(_with_note(entry["resource"], folder) for entry in bundle["entry"])
+    resources = tuple(_with_notes([entry["resource"] for entry in bundle["entry"]], folder))
     return Fixture(
         half=folder.parent.name,
         name=folder.name,
@@ -78,10 +84,16 @@ def load_one(folder: Path) -> Fixture:
     )
 
 
-def _with_note(resource: Json, folder: Path) -> Json:
-    if resource["resourceType"] == "DocumentReference":
+def _with_notes(resources: list[Json], folder: Path) -> list[Json]:
+    """The same resources with the files' bytes in them: inline, or in the Binary that an attachment's URL names."""
+    binaries = {f"Binary/{r['id']}": r for r in resources if r["resourceType"] == "Binary"}
+    for resource in resources:
+        if resource["resourceType"] != "DocumentReference":
+            continue
         for content in resource["content"]:
             attachment = content["attachment"]
-            if "data" not in attachment and "url" not in attachment:
-                attachment["data"] = base64.b64encode((folder / attachment["title"]).read_bytes()).decode("ascii")
-    return resource
+            holder = binaries.get(attachment.get("url", ""), attachment)
+            if "title" in attachment and "data" not in holder:
+                data = (folder / attachment["title"]).read_bytes()
+                holder["data"] = base64.b64encode(data).decode("ascii")
+    return resources

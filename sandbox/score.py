@@ -15,12 +15,11 @@ from datetime import date
 from rich.console import Console
 from rich.table import Table
 
-from fhir_mappings.bundles import visits_in
 from guardrails import Proposal, Verdicts, codebook
 from plugin import pipeline
-from plugin.ehr.notes import read_inline
 from plugin.proposers.baseline import Baseline
-from plugin.settings import EhrSettings, Payers, Settings
+from plugin.settings import Payers, Settings
+from plugin.site import bundle_records
 from plugin.workbench import Site
 from sandbox import fixtures
 
@@ -74,8 +73,8 @@ def score(half: str) -> Score:
 
 
 def _site(fixture: fixtures.Fixture, book: codebook.Codebook) -> Site:
-    settings = Settings(ehr=EhrSettings(id="score", sandbox=True))
-    (record,) = visits_in(fixture.bundle(), lambda d: read_inline(d, settings.limits), ehr_id="score")
+    settings = Settings(ehr=fixtures.ehr("score"))
+    record = next(r for r in bundle_records(settings, fixture.bundle()) if r.encounter["id"] == fixture.name)
     return Site(
         settings=settings,
         codebook=book,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -24,6 +24,9 @@ from plugin.ehr.urls import resolve
 from plugin.settings import EhrSettings, Limits
 
 JSON = "application/fhir+json"
+Parameters = Mapping[str, str | list[str]]
+"""Search parameters; a list repeats the parameter, which all of its values must match."""
+
 _RETRIED = {429, 500, 502, 503, 504}
 _ATTEMPTS = 5
 
@@ -48,6 +51,7 @@ class FhirClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.base = settings.base_url.rstrip("/")
+        self._trusted = tuple(sorted(settings.trusted_bases))
         self._limits = limits
         self._sleep = sleep
         token = settings.bearer_token
@@ -69,11 +73,30 @@ class FhirClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
+    def _resolve(self, url: str) -> str:
+        return resolve(self.base, url, self._trusted)
+
     # --- reading ---
 
     def capabilities(self) -> Json:
         """The server's CapabilityStatement."""
-        return self._object("GET", resolve(self.base, "metadata"), what="CapabilityStatement")[0]
+        return self._object("GET", self._resolve("metadata"), what="CapabilityStatement")[0]
+
+    def smart_configuration(self) -> dict[str, Any]:
+        """The server's `.well-known/smart-configuration`: how an app signs in there.
+
+        Raises:
+            EhrError: it has none, or it is no JSON object.
+        """
+        what = "smart-configuration"
+        response = self._send("GET", self._resolve(".well-known/smart-configuration"), what=what)
+        try:
+            body = response.json()
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict):
+            raise errors.NotFhir(f"{what}: the answer is no JSON object")
+        return body
 
     def read(self, kind: str, logical_id: str) -> Json:
         """One resource by id.
@@ -81,16 +104,16 @@ class FhirClient:
         Raises:
             EhrError: see `plugin.ehr.errors`.
         """
-        url = resolve(self.base, f"{kind}/{quote(logical_id, safe='')}")
+        url = self._resolve(f"{kind}/{quote(logical_id, safe='')}")
         return self._object("GET", url, what=f"{kind}/{logical_id}")[0]
 
     def read_with_etag(self, kind: str, logical_id: str) -> tuple[Json, str | None]:
         """One resource and the ETag to update it with."""
-        url = resolve(self.base, f"{kind}/{quote(logical_id, safe='')}")
+        url = self._resolve(f"{kind}/{quote(logical_id, safe='')}")
         body, response = self._object("GET", url, what=f"{kind}/{logical_id}", fresh=True)
         return body, _etag(response, body)
 
-    def search(self, kind: str, parameters: dict[str, str], *, fresh: bool = False) -> Iterator[Json]:
+    def search(self, kind: str, parameters: Parameters, *, fresh: bool = False) -> Iterator[Json]:
         """All matches of a search over all pages, each once, newest version; entries of other types are left out.
 
         Parameters go in a POST body, so that no patient data stands in a URL or a proxy's log.
@@ -107,12 +130,12 @@ class FhirClient:
                     raise errors.TooMuch(f"search {kind}: more than {self._limits.resources} resources")
         yield from seen.values()
 
-    def _pages(self, kind: str, parameters: dict[str, str], *, fresh: bool) -> Iterator[Json]:
-        url = resolve(self.base, f"{kind}/_search")
+    def _pages(self, kind: str, parameters: Parameters, *, fresh: bool) -> Iterator[Json]:
+        url = self._resolve(f"{kind}/_search")
         try:
             page, _ = self._object("POST", url, what=f"search {kind}", form=parameters, fresh=fresh, safe=True)
-        except errors.NotOffered:
-            url = resolve(self.base, kind)
+        except (errors.NotOffered, errors.NotFound):  # no POST search here
+            url = self._resolve(kind)
             page, _ = self._object("GET", url, what=f"search {kind}", query=parameters, fresh=fresh)
         followed = {url}
         for _ in range(self._limits.pages):
@@ -125,7 +148,7 @@ class FhirClient:
             )
             if not following:
                 return
-            url = resolve(self.base, str(following))
+            url = self._resolve(str(following))
             if url in followed:
                 raise errors.TooMuch(f"search {kind}: the server's next links run in a circle")
             followed.add(url)
@@ -134,7 +157,7 @@ class FhirClient:
 
     def fetch(self, url: str) -> tuple[str, bytes]:
         """The media type and bytes of an attachment's URL, a Binary resource unpacked by the caller."""
-        response = self._send("GET", resolve(self.base, url), what="attachment")
+        response = self._send("GET", self._resolve(url), what="attachment")
         return response.headers.get("content-type", ""), response.content
 
     # --- writing ---
@@ -148,15 +171,13 @@ class FhirClient:
         headers = {"Prefer": "return=representation"}
         if if_none_exist:
             headers["If-None-Exist"] = if_none_exist
-        return self._write("POST", resolve(self.base, kind), resource, headers, what=f"create {kind}")
+        return self._write("POST", self._resolve(kind), resource, headers, what=f"create {kind}")
 
     def update(self, resource: Json, *, etag: str | None) -> tuple[Json, str | None]:
         """Replace a resource, only if it is still at `etag`."""
         kind, logical_id = resource["resourceType"], resource["id"]
         headers = {"Prefer": "return=representation"} | ({"If-Match": etag} if etag else {})
-        return self._write(
-            "PUT", resolve(self.base, f"{kind}/{logical_id}"), resource, headers, what=f"{kind}/{logical_id}"
-        )
+        return self._write("PUT", self._resolve(f"{kind}/{logical_id}"), resource, headers, what=f"{kind}/{logical_id}")
 
     def _write(
         self, method: str, url: str, resource: Json, headers: dict[str, str], *, what: str
@@ -168,7 +189,7 @@ class FhirClient:
                 return body, _etag(response, body)
         location = response.headers.get("location") or response.headers.get("content-location")
         if location:  # `return=minimal`: read what was written
-            parts = resolve(self.base, location).split("/_history/")[0].rsplit("/", 2)
+            parts = self._resolve(location).split("/_history/")[0].rsplit("/", 2)
             return self.read_with_etag(parts[-2], parts[-1])
         raise errors.NotFhir(f"{what}: the server answered {response.status_code} without the resource or its place")
 
@@ -180,8 +201,8 @@ class FhirClient:
         url: str,
         *,
         what: str,
-        form: dict[str, str] | None = None,
-        query: dict[str, str] | None = None,
+        form: Parameters | None = None,
+        query: Parameters | None = None,
         fresh: bool = False,
         safe: bool = False,
     ) -> tuple[Json, httpx.Response]:
@@ -207,8 +228,8 @@ class FhirClient:
         *,
         what: str,
         content: bytes | None = None,
-        form: dict[str, str] | None = None,
-        query: dict[str, str] | None = None,
+        form: Parameters | None = None,
+        query: Parameters | None = None,
         headers: dict[str, str] | None = None,
         safe: bool = False,
     ) -> httpx.Response:

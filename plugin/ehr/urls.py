@@ -6,6 +6,7 @@ our token there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from plugin.ehr.errors import UnsafeUrl
@@ -13,8 +14,11 @@ from plugin.ehr.errors import UnsafeUrl
 _PORTS = {"http": 80, "https": 443}
 
 
-def resolve(base: str, url: str) -> str:
+def resolve(base: str, url: str, trusted: Iterable[str] = ()) -> str:
     """The absolute URL that `url` means under `base`.
+
+    `trusted` are other addresses under which the same server writes links to itself; such a link is rewritten to the
+    base, and nothing is ever sent there.
 
     Raises:
         UnsafeUrl: it leads to another scheme, host, port or path, or is written to look as if it did not.
@@ -22,6 +26,11 @@ def resolve(base: str, url: str) -> str:
     refused = UnsafeUrl("a link leads outside the EHR's base; it was not followed")
     if not url or url.startswith("//") or any(c in url for c in "\\\r\n\t "):
         raise refused
+    for other in trusted:
+        inner = other.rstrip("/") + "/"
+        if url.startswith(inner):
+            url = base.rstrip("/") + "/" + url.removeprefix(inner)
+            break
     home = urlsplit(base.rstrip("/") + "/")
     try:
         given = urlsplit(url)

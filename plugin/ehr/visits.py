@@ -6,21 +6,19 @@ parameter, the patient's clinical notes are searched and filtered here. What com
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator
 
 from fhir_mappings import views
 from fhir_mappings.bundles import encounters_of
+from fhir_mappings.records import NoteRecord, VisitRecord
 from fhir_mappings.views import Json, objects, reference_of
-from fhir_mappings.visits import NoteRecord, VisitRecord
-from plugin.ehr import errors, notes
+from plugin.ehr import errors
 from plugin.ehr.capabilities import Capabilities, read_capabilities
 from plugin.ehr.client import FhirClient
+from plugin.ehr.formats import UnreadableNote
+from plugin.ehr.notes import Body, NoteReader, binary_body
+from plugin.ehr.surroundings import CLOSED, NOTE_CATEGORY, Surroundings
 from plugin.settings import EhrSettings, Limits
-
-NOTE_CATEGORY = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category|clinical-note"
-_CLOSED = (errors.NotFound, errors.Forbidden, errors.NotOffered, errors.Refused)
 
 
 class VisitReader:
@@ -28,6 +26,7 @@ class VisitReader:
 
     def __init__(self, client: FhirClient, settings: EhrSettings, limits: Limits) -> None:
         self._client, self._settings, self._limits = client, settings, limits
+        self._notes = NoteReader(limits, settings.psychotherapy_note_types)
         self._capabilities: Capabilities | None = None
 
     @property
@@ -56,12 +55,14 @@ class VisitReader:
         patient = self._optional(patient_reference, problems)
         documents = self._documents(encounter_id, patient_reference)
         others = tuple(self._around(encounter, patient_reference, documents, problems))
+        surroundings = Surroundings(self._client, self.capabilities, self._settings, self._limits)
         return VisitRecord(
             ehr_id=self._settings.id,
             encounter=encounter,
             patient=patient,
             notes=tuple(self._note(document) for document in documents),
             others=others,
+            context=surroundings.of(encounter, patient_reference, documents, self._note),
             problems=tuple(problems),
             not_looked_up=frozenset(p.partition(":")[0] for p in problems if p.startswith(("Coverage:", "Condition:"))),
         )
@@ -79,37 +80,17 @@ class VisitReader:
         ]
 
     def _note(self, document: Json) -> NoteRecord:
-        """A note's text. Of a labelled psychotherapy note not even the attachment is fetched."""
-        try:
-            seen = views.read(views.DocumentReference, document)
-        except views.UnusableResource as problem:
-            return NoteRecord(document, unreadable_because=problem.problem)
-        if notes.is_psychotherapy_note(seen):
-            return NoteRecord(document)
-        try:
-            attachment = notes.choose(seen)
-            body = notes.inline_body(attachment, self._limits) or self._fetched(attachment)
-            return NoteRecord(document, notes.to_text(body, self._limits))
-        except notes.UnreadableNote as problem:
-            return NoteRecord(document, unreadable_because=str(problem))
-        except (*_CLOSED, errors.UnsafeUrl, errors.TooMuch, errors.NotFhir) as problem:
-            return NoteRecord(
-                document, unreadable_because=f"its attachment cannot be fetched ({type(problem).__name__})"
-            )
+        return self._notes.record(document, self._fetched)
 
-    def _fetched(self, attachment: views.Attachment) -> notes.Body:
-        """An attachment elsewhere on the server: a Binary as JSON, or raw bytes, by what the answer says it is."""
+    def _fetched(self, attachment: views.Attachment) -> Body:
+        """An attachment elsewhere on the server. A closed door makes the note unreadable; silence makes the visit wait."""
         if not attachment.url:
-            raise notes.UnreadableNote("its attachment has neither data nor a URL")
-        kind, data = self._client.fetch(attachment.url)
-        if "json" not in kind:
-            return notes.Body(attachment.content_type or kind, data)
+            raise UnreadableNote("its attachment has neither data nor a URL")
         try:
-            binary = json.loads(data)
-            decoded = base64.b64decode(binary["data"], validate=True)
-        except (ValueError, KeyError, TypeError):
-            raise notes.UnreadableNote("its attachment is no Binary with data") from None
-        return notes.Body(attachment.content_type or str(binary.get("contentType", "")), decoded)
+            kind, data = self._client.fetch(attachment.url)
+        except (*CLOSED, errors.UnsafeUrl, errors.TooMuch, errors.NotFhir) as problem:
+            raise UnreadableNote(f"its attachment cannot be fetched ({type(problem).__name__})") from None
+        return binary_body(attachment, kind, data, self._limits)
 
     def _around(self, encounter: Json, patient: str, documents: list[Json], problems: list[str]) -> Iterator[Json]:
         """Clinicians, roles, places, diagnoses and coverage that the visit names, each read once."""
@@ -121,10 +102,12 @@ class VisitReader:
         for each in objects(encounter.get("diagnosis")):
             wanted[reference_of(each.get("condition"))] = None
         wanted[reference_of(encounter.get("serviceProvider"))] = None
+        for each in objects(encounter.get("account")):
+            wanted[reference_of(each)] = None
         for document in documents:
-            for author in objects(document.get("author")):
+            for author in (*objects(document.get("author")), document.get("authenticator")):
                 wanted[reference_of(author)] = None
-        kinds = {"Practitioner", "PractitionerRole", "Location", "Condition", "Organization"}
+        kinds = {"Practitioner", "PractitionerRole", "Location", "Condition", "Organization", "Account"}
         followed = {"PractitionerRole": "practitioner"}
         queue = [w for w in wanted if w.partition("/")[0] in kinds]
         seen = set(queue)
@@ -139,13 +122,14 @@ class VisitReader:
                 queue.append(further)
         if patient:
             yield from self._coverage(patient, seen, problems)
+            yield from self._relatives(patient)
             if not objects(encounter.get("diagnosis")):
                 yield from self._conditions(encounter, patient, problems)
 
     def _coverage(self, patient: str, seen: set[str], problems: list[str]) -> Iterator[Json]:
         try:
             coverages = list(self._client.search("Coverage", {"patient": patient}))
-        except _CLOSED as problem:
+        except CLOSED as problem:
             problems.append(f"Coverage: {problem}")
             return
         for coverage in coverages:
@@ -159,11 +143,20 @@ class VisitReader:
                     if organization is not None:
                         yield organization
 
+    def _relatives(self, patient: str) -> Iterator[Json]:
+        """The people around the client whom the EHR names: their names must not leave in a note's text either."""
+        if self.capabilities.searches_by("RelatedPerson", "patient"):
+            try:
+                found = self._client.search("RelatedPerson", {"patient": patient})
+                yield from (r for r in found if reference_of(r.get("patient")) == patient)
+            except CLOSED:
+                return
+
     def _conditions(self, encounter: Json, patient: str, problems: list[str]) -> Iterator[Json]:
         try:
             found = self._client.search("Condition", {"patient": patient})
             yield from (c for c in found if reference_of(c.get("encounter")) == f"Encounter/{encounter['id']}")
-        except _CLOSED as problem:
+        except CLOSED as problem:
             problems.append(f"Condition: {problem}")
 
     def _optional(self, reference: str, problems: list[str]) -> Json | None:
@@ -172,6 +165,6 @@ class VisitReader:
             return None
         try:
             return self._client.read(kind, logical_id)
-        except (*_CLOSED, errors.NotFhir) as problem:
+        except (*CLOSED, errors.NotFhir) as problem:
             problems.append(str(problem))
             return None

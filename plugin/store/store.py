@@ -15,10 +15,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from fhir_mappings.views import Json
+from plugin.disclosures import Disclosure
 from plugin.settings import Settings
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
-from plugin.store.tables import DeliveryRow, DraftRow, RemoteClaimRow, SealedRow, SnapshotRow, VisitKeyRow
+from plugin.store.tables import (
+    DeliveryRow,
+    DisclosureRow,
+    DraftRow,
+    RemoteClaimRow,
+    SealedRow,
+    SnapshotRow,
+    VisitKeyRow,
+)
 from plugin.store.vault import Vault
 
 
@@ -196,6 +205,27 @@ class Store:
                 row.wrapped, row.purged_at = self._vault.new_visit_key(), None
                 session.execute(delete(SealedRow).where(SealedRow.snapshot_key == snapshot_key))
             return row.wrapped
+
+    # --- what left ---
+
+    def disclosed(self, ehr_id: str, encounter_id: str, snapshot_key: str, disclosure: Disclosure) -> None:
+        """Write down what is about to leave for a model."""
+        with self._sessions.begin() as session:
+            session.add(
+                DisclosureRow(
+                    ehr_id=ehr_id,
+                    encounter_id=encounter_id,
+                    snapshot_key=snapshot_key,
+                    at=datetime.now(UTC),
+                    report=disclosure.as_json(),
+                )
+            )
+
+    def disclosures(self, encounter_id: str) -> list[tuple[datetime, Json]]:
+        """What left of a visit, oldest first: when, and the report of each."""
+        query = select(DisclosureRow).where(DisclosureRow.encounter_id == encounter_id).order_by(DisclosureRow.id)
+        with self._sessions() as session:
+            return [(row.at, row.report) for row in session.scalars(query)]
 
     # --- drafts ---
 

@@ -70,6 +70,19 @@ class SealedRow(Base):
     ciphertext: Mapped[bytes] = mapped_column(LargeBinary)
 
 
+class DisclosureRow(Base):
+    """What left for a model: ids, hashes and counts, host and basis. Written before it left."""
+
+    __tablename__ = "disclosure"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    ehr_id: Mapped[str] = mapped_column(String(32))
+    encounter_id: Mapped[str] = mapped_column(String(64), index=True)
+    snapshot_key: Mapped[str] = mapped_column(ForeignKey("snapshot.key"))
+    at: Mapped[datetime] = mapped_column(Instant)
+    report: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
 class DraftRow(Base):
     """One draft per (EHR, Encounter, billing provider, payer). `claim` is rendered once per version and re-sent as it is."""
 

@@ -24,6 +24,7 @@ _TITLES = {
     "FACT": "Facts supplied outside the note",
     "MOD": "Modifiers",
     "NOTE": "The notes",
+    "PAYER": "Who pays",
     "PLACE": "Place of service",
     "PRIV": "Privacy",
     "TIME": "Which minutes count?",

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from fhir_mappings.visits import NoteRecord, SiteOptions, VisitRecord, to_visit
+from fhir_mappings.records import NoteRecord, SiteOptions, VisitRecord
+from fhir_mappings.visits import to_visit
 from guardrails import Outcome, check, policies
 from guardrails.codebook import Codebook
 from guardrails.visit import NoteStatus, Visit
@@ -44,7 +45,7 @@ def mapped(book: Codebook, *documents: Json, text: str = TEXT, **encounter: Any)
         others=({"resourceType": "Practitioner", "id": "p", "qualification": [{"code": {"text": "BA, QMHS"}}]},),
     )
     result = to_visit(record, SiteOptions(zone="America/New_York"), book)
-    return result.visit, result.problems
+    return result.visit, tuple(result.complaints.said)
 
 
 @pytest.mark.parametrize(

@@ -1,27 +1,79 @@
-"""A note's bytes to its text."""
+"""A note's bytes to its text: formats, characters, hidden parts, limits."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from fhir_mappings import views
-from plugin.ehr.notes import Body, UnreadableNote, choose, inline_body, read_inline, to_text
+from plugin.ehr.formats import UnreadableNote
+from plugin.ehr.notes import Body, NoteReader
 from plugin.settings import Limits
+from tests import documents
 
-LIMITS = Limits()
-
-
-def html(markup: str, limits: Limits = LIMITS) -> str:
-    return to_text(Body("text/html; charset=utf-8", markup.encode()), limits)
+LINES = ("Service: Skills training", "Start time: 2:00 PM", "Client said “I’m fine” – progress.")
+TEXT = "\n".join(LINES)
 
 
-def test_html_keeps_the_lines_a_person_sees() -> None:
+@pytest.fixture(scope="module")
+def reader() -> Iterator[NoteReader]:
+    """One reader for all: its child process is started once."""
+    made = NoteReader(Limits(), frozenset({"psychotherapy-file"}))
+    yield made
+    made.close()
+
+
+def nowhere(_: views.Attachment) -> Body:
+    raise UnreadableNote("it is nowhere")
+
+
+def document(*attachments: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "resourceType": "DocumentReference",
+        "id": "d",
+        "status": "current",
+        "content": [{"attachment": a} for a in attachments],
+    } | changes
+
+
+def inline(content_type: str, data: bytes, **more: Any) -> dict[str, Any]:
+    return {"contentType": content_type, "data": base64.b64encode(data).decode("ascii")} | more
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [
+        ("text/plain; charset=utf-8", TEXT.encode()),
+        ("text/html", documents.html(LINES)),
+        ("application/xhtml+xml", documents.html(LINES)),
+        ("text/rtf", documents.rtf(LINES)),
+        ("application/rtf", documents.rtf(LINES)),
+        ("application/cda+xml", documents.ccda(LINES)),
+        ("text/xml; charset=utf-8", documents.ccda(LINES)),
+        ("application/pdf", documents.pdf([LINES])),
+        ("text/plain", documents.rtf(LINES)),
+        ("text/plain", documents.pdf([LINES])),
+        ("text/plain", documents.html(LINES)),
+        ("text/plain", documents.ccda(LINES)),
+    ],
+)
+def test_a_note_reads_the_same_in_every_format(reader: NoteReader, content_type: str, data: bytes) -> None:
+    """Line by line what a person sees, also where the server says text/plain of everything."""
+    text, remark = reader.text(Body(content_type, data))
+    assert remark is None
+    assert [line for line in text.splitlines() if line in LINES] == list(LINES)
+
+
+def test_html_keeps_the_lines_a_person_sees(reader: NoteReader) -> None:
     """Blocks and breaks become lines, cells are kept apart, entities are characters."""
-    text = html(
+    markup = (
         "<h2>Note</h2><table><tr><th>Time</th><td>2:00 &ndash; 2:45</td></tr></table><p>A<br>B</p><ul><li>one</li></ul>"
     )
+    text, _ = reader.text(Body("text/html; charset=utf-8", markup.encode()))
     assert text == "Note\n\nTime\t2:00 – 2:45\n\nA\nB\n\n- one\n"
 
 
@@ -34,88 +86,256 @@ def test_html_keeps_the_lines_a_person_sees() -> None:
         "<p hidden>secret</p>",
         "<span style='font-size:0px'>secret</span>",
         "<div style='position:absolute;left:-9999px'>secret</div>",
+        "<div style='max-height:0;overflow:hidden'>secret</div>",
+        "<style>.note .x, #y { display : none }</style><div class=note><p class=x>secret</p></div><p id=y>secret</p>",
+        "<span style='color:#FFF'>secret</span>",
+        "<font color='#ffffff'>secret</font>",
+        "<span style='color:#ffffff;background-color:#ffffff'>secret</span>",
+        "<span style='color: transparent'>secret</span>",
+        "<input type=hidden value=secret>",
         "<!-- secret -->",
         "<template>secret</template>",
         "<p aria-hidden='true'>secret</p>",
         "<p title='secret'></p>",
     ],
 )
-def test_hidden_text_is_left_out(markup: str) -> None:
+def test_hidden_text_of_html_is_left_out(reader: NoteReader, markup: str) -> None:
     """What the clinician did not see is not the note, and a way to smuggle instructions."""
-    assert "secret" not in html(f"<p>seen</p>{markup}")
+    text, _ = reader.text(Body("text/html", f"<p>seen</p>{markup}".encode()))
+    assert "seen" in text
+    assert "secret" not in text
 
 
-def test_invisible_characters_are_taken_out() -> None:
-    """Zero-width and bidirectional controls hide words from people, not from programs."""
-    assert to_text(Body("text/plain", "bill\u200b 90\u202e837".encode()), LIMITS) == "bill 90837"
-
-
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        (Body("text/plain; charset=iso-8859-1", "café".encode("latin-1")), "café"),
-        (Body("text/plain", "café".encode()), "café"),
-        (Body("text/plain", b"\xef\xbb\xbfcaf\xc3\xa9"), "café"),
-        (Body("text/plain", b"caf\xe9 \x96 ok"), "café – ok"),
-        (Body("text/plain; charset=no-such", b"ok"), "ok"),
-        (Body("text/plain", b"a\r\nb\rc"), "a\nb\nc"),
-    ],
-)
-def test_characters_are_decoded_by_what_is_declared_then_by_what_fits(body: Body, text: str) -> None:
-    """Declared charset, UTF-8 with or without mark, cp1252; nothing is dropped."""
-    assert to_text(body, LIMITS) == text
+def test_white_words_on_a_coloured_bar_are_seen(reader: NoteReader) -> None:
+    """White on a background of its own is a heading, not a trick."""
+    markup = "<table><tr style='background:#036'><td style='color:white'>PROGRESS NOTE</td></tr></table>"
+    assert "PROGRESS NOTE" in reader.text(Body("text/html", markup.encode()))[0]
 
 
 @pytest.mark.parametrize(
-    ("body", "complaint"),
+    "extra",
     [
-        (Body("text/plain", b"   "), "empty"),
-        (Body("text/plain", b"x" * 11), "larger than 10 bytes"),
-        (Body("application/pdf", b"%PDF"), "not supported (application/pdf)"),
-        (Body("", b"x"), "not supported (unnamed)"),
-        (Body("text/html", b"<b>" * 3), "nested deeper than 2"),
+        r"{\v secret}",
+        r"\v secret\v0 ",
+        r"{\v\b secret \'73ecret}",
+        r"{\deleted secret}",
+        r"{\*\comment secret}",
+        r"{\info{\title secret}}",
+        r"{\pict\wmetafile8 736563726574}",
     ],
 )
-def test_a_note_that_cannot_be_read_says_why(body: Body, complaint: str) -> None:
-    """Over a limit or in another format it is unreadable; it is never cut."""
-    with pytest.raises(UnreadableNote) as problem:
-        to_text(body, Limits(note_bytes=10, html_depth=2))
-    assert complaint in str(problem.value)
+def test_hidden_text_of_rtf_is_left_out(reader: NoteReader, extra: str) -> None:
+    """Hidden and deleted runs, comments and properties are not what was signed."""
+    text, _ = reader.text(Body("text/rtf", documents.rtf(LINES, extra + r"seen\par")))
+    assert "seen" in text
+    assert "secret" not in text
 
 
-def test_plain_text_is_chosen_before_html() -> None:
-    """The same note in two formats is read once."""
-    document = views.read(
-        views.DocumentReference,
-        {
-            "resourceType": "DocumentReference",
-            "id": "d",
-            "content": [
-                {"attachment": {"contentType": "text/html", "data": "PGI+"}},
-                {
-                    "attachment": {
-                        "contentType": "Text/Plain ; charset=utf-8",
-                        "data": base64.b64encode(b"plain").decode(),
-                    }
-                },
-            ],
-        },
+def test_words_after_raw_picture_bytes_are_kept(reader: NoteReader) -> None:
+    """Raw bytes in a picture may hold braces; what follows is still part of the note."""
+    data = documents.rtf(LINES, "PICTURE" + r"after\par").replace(b"PICTURE", rb"{\pict\bin4 }}}{}")
+    assert "after" in reader.text(Body("text/rtf", data))[0]
+
+
+def test_the_cells_of_an_rtf_table_are_kept_apart(reader: NoteReader) -> None:
+    """A cell ends with a tab, a row with a line; a bar in the words stays a bar."""
+    row = r"\trowd\cellx100\cellx200 Start\cell 2:00|PM\cell\row "
+    assert "Start\t2:00|PM\n" in reader.text(Body("text/rtf", documents.rtf(LINES, row)))[0]
+
+
+def test_a_clinical_document_gives_its_narrative_and_its_signature(reader: NoteReader) -> None:
+    """Sections, lists and tables as a person sees them, comments not, and the header's signature as renderings show it."""
+    extra = "<list><item>one</item></list><table><tr><th>Start</th><td>2:00 PM</td></tr></table><!-- secret -->"
+    text, _ = reader.text(Body("application/xml", documents.ccda(LINES, extra)))
+    assert text.startswith("Progress note\n\nSession\n")
+    assert "- one\n" in text
+    assert "Start\t2:00 PM\n" in text
+    assert "secret" not in text
+    assert text.endswith("Electronically signed by Dana Whitfield LCSW on 03/02/2026 at 15:05\n")
+
+
+def test_a_clinical_document_that_awaits_its_signature_has_none(reader: NoteReader) -> None:
+    """signatureCode X means that a signature is still required."""
+    assert "signed by" not in reader.text(Body("text/xml", documents.ccda(LINES, signature="X")))[0]
+
+
+def test_an_unstructured_clinical_document_is_read_in_its_own_format(reader: NoteReader) -> None:
+    """Many EHRs wrap an RTF or PDF in a C-CDA."""
+    inner = base64.b64encode(documents.rtf(LINES)).decode("ascii")
+    wrapped = (
+        '<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody>'
+        f'<text mediaType="text/rtf" representation="B64">{inner}</text></nonXMLBody></component></ClinicalDocument>'
     )
-    body = inline_body(choose(document), LIMITS)
-    assert body is not None
-    assert body.data == b"plain"
+    assert LINES[1] in reader.text(Body("application/cda+xml", wrapped.encode()))[0]
+
+
+def test_invisible_and_control_characters_are_taken_out(reader: NoteReader) -> None:
+    """Zero-width, bidirectional and tag characters hide words from people, not from programs; NUL breaks databases."""
+    assert reader.text(Body("text/plain", "bill\u200b 90\u202e837\U000e0041\x00.".encode()))[0] == "bill 90837 ."
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("body", "text", "guessed"),
     [
-        [],
-        [{"attachment": {"contentType": "text/plain", "data": "!!!"}}],
-        [{"attachment": {"contentType": "text/plain"}}],
+        (Body("text/plain; charset=iso-8859-1", "café".encode("latin-1")), "café", False),
+        (Body("text/plain", "café".encode()), "café", False),
+        (Body("text/plain", b"\xef\xbb\xbfcaf\xc3\xa9"), "café", False),
+        (Body("text/plain; charset=iso-8859-1", b"\xef\xbb\xbfcaf\xc3\xa9"), "café", False),
+        (Body("text/plain", "café".encode("utf-16")), "café", False),
+        (Body("text/html", b"<meta charset=iso-8859-1><p>caf\xe9"), "café\n", False),
+        (Body("text/plain", b"caf\xe9 \x96 ok"), "café – ok", True),
+        (Body("text/plain; charset=no-such", b"ok"), "ok", False),
+        (Body("text/plain", b"a\r\nb\rc"), "a\nb\nc", False),
     ],
 )
-def test_a_document_without_usable_data_is_kept_as_unreadable(content: list[object]) -> None:
+def test_characters_are_decoded_by_what_is_declared_then_by_what_fits(
+    reader: NoteReader, body: Body, text: str, guessed: bool
+) -> None:
+    """Byte order mark, declared charset, UTF-8, then Windows-1252 with a remark; nothing is dropped."""
+    read, remark = reader.text(body)
+    assert (read, remark is not None) == (text, guessed)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data", "complaint"),
+    [
+        ("text/plain", b"   ", "it is empty"),
+        ("text/plain", b"x" * 5001, "it is larger than 5000 bytes"),
+        ("text/plain", b"x" * 501, "it is longer than 500 characters"),
+        ("text/plain", b"\x81\xfe", "its characters cannot be decoded"),
+        ("image/png", b"x", "its format is not supported (image/png)"),
+        ("Mary Jane note", b"x", "its format is not supported (unusual)"),
+        ("", b"x", "its format is not supported (unnamed)"),
+        ("text/html", b"<b>" * 101, "its HTML is nested deeper than 100"),
+        ("text/html", b"<p>" + b"x" * 3000, "its HTML is longer than 3000 characters"),
+        ("text/rtf", b"{\\rtf1 " + b"x" * 3000 + b"}", "its RTF is larger than 3000 bytes"),
+        ("text/rtf", b"plain words", "it is said to be RTF and is not"),
+        ("text/rtf", b"{\\rtf1 cut off", "its RTF is cut off"),
+        ("text/rtf", b"{\\rtf1\\ansicpg932 \\'81}", "its characters cannot be decoded"),
+        ("text/xml", b"<ClinicalDocument>", "its XML is damaged"),
+        ("text/xml", b"<a/>", "its XML is no clinical document (C-CDA)"),
+        ("text/xml", b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "its XML declares entities"),
+        ("text/xml", b"<a>" * 101 + b"</a>" * 101, "its XML is nested deeper than 100"),
+        ("text/xml", b"<a>" + b"x" * 3000 + b"</a>", "its XML is larger than 3000 bytes"),
+        ("application/pdf", b"%PDF-1.4 and no more", "its PDF is damaged"),
+        (
+            "application/pdf",
+            documents.pdf([[]]),
+            "a page of its PDF has no text: it is a scan, which only a person can read",
+        ),
+        ("application/pdf", documents.pdf([["a"]] * 4), "its PDF has more than 3 pages"),
+        (
+            "application/pdf",
+            documents.pdf([["a"]], mode=3),
+            "its PDF holds invisible text (such as a scan's recognised words)",
+        ),
+        ("application/pdf", documents.pdf([["a"]]) + b" " * 3000, "its PDF is larger than 3000 bytes"),
+    ],
+)
+def test_a_note_that_cannot_be_read_says_why(content_type: str, data: bytes, complaint: str) -> None:
+    """Over a limit, damaged or in another format it is unreadable; it is never cut."""
+    limits = Limits(
+        note_bytes=5000,
+        note_characters=500,
+        html_depth=100,
+        html_characters=3000,
+        rtf_bytes=3000,
+        ccda_bytes=3000,
+        pdf_bytes=3000,
+        pdf_pages=3,
+    )
+    with pytest.raises(UnreadableNote) as problem:
+        NoteReader(limits).text(Body(content_type, data))
+    assert str(problem.value) == complaint
+
+
+def test_a_note_that_takes_too_long_is_given_up_and_the_next_is_read() -> None:
+    """The child process is killed and another one started: nothing hangs."""
+    reader = NoteReader(Limits(extract_seconds=0.0))
+    with pytest.raises(UnreadableNote, match="it takes longer than 0 seconds to read"):
+        reader.text(Body("text/html", documents.html(LINES)))
+    patient = NoteReader(Limits())
+    assert LINES[0] in patient.text(Body("text/html", documents.html(LINES)))[0]
+
+
+def test_a_child_that_dies_makes_one_note_unreadable(reader: NoteReader) -> None:
+    """Too little memory ends the child, not the plugin; the same reader works on once there is enough."""
+    starved = NoteReader(Limits(extract_memory_bytes=1024 * 1024))
+    with pytest.raises(UnreadableNote, match="too complex to be read within the limit on memory"):
+        starved.text(Body("text/html", documents.html(LINES)))
+    child = reader._extractor._running() and reader._extractor._child
+    assert child
+    child[0].kill()
+    child[0].wait()
+    assert LINES[0] in reader.text(Body("text/html", documents.html(LINES)))[0]
+
+
+def test_the_surest_format_is_read_and_the_next_where_it_fails(reader: NoteReader) -> None:
+    """The same note in several formats is read once, from the first that can be read."""
+    both = document(
+        inline("application/pdf", b"%PDF"), inline("text/html", b"<p>html"), inline("Text/Plain ; x=y", b"plain")
+    )
+    assert reader.record(both, nowhere).text == "plain"
+    broken = document({"contentType": "text/plain", "url": "Binary/gone"}, inline("text/html", b"<p>html"))
+    assert reader.record(broken, nowhere).text == "html\n"
+    none = document({"contentType": "text/plain", "url": "Binary/gone"}, inline("application/pdf", b"x"))
+    assert reader.record(none, nowhere).unreadable_because == "it is nowhere; its PDF is damaged"
+
+
+@pytest.mark.parametrize(
+    ("attachments", "because"),
+    [
+        ([], "it has no attachment"),
+        ([{"contentType": "text/plain", "data": "!!!"}], "its data is not base64"),
+        ([{"contentType": "text/plain"}], "it is nowhere"),
+        ([{"contentType": "text/plain", "url": "Binary/1", "size": 10**9}], "it is larger than 10485760 bytes"),
+        ([{"contentType": "text/plain", "data": "A" * 14 * 2**20}], "it is larger than 10485760 bytes"),
+        ([{"contentType": "video/mp4"}, {}], "its format is not supported (unnamed, video/mp4)"),
+    ],
+)
+def test_a_document_without_usable_data_is_kept_as_unreadable(
+    reader: NoteReader, attachments: list[dict[str, Any]], because: str
+) -> None:
     """Nothing vanishes: the note is there, and says why it cannot be read."""
-    record = read_inline({"resourceType": "DocumentReference", "id": "d", "content": content}, LIMITS)
-    assert record.unreadable_because
+    record = reader.record(document(*attachments), nowhere)
+    assert (record.text, record.unreadable_because) == ("", because)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"securityLabel": [{"coding": [{"code": "PSYTHPN"}]}]},
+        {"meta": {"security": [{"code": "HIPAAPsyNotes"}]}},
+        {"type": {"coding": [{"code": "psychotherapy-file"}]}},
+        {"category": [{"coding": [{"code": "psychotherapy-file"}]}]},
+    ],
+)
+def test_of_a_psychotherapy_note_not_even_the_attachment_is_touched(
+    reader: NoteReader, changes: dict[str, Any]
+) -> None:
+    """By its label or by the type that the site keeps such notes under (PV-01)."""
+
+    def touched(_: views.Attachment) -> Body:
+        raise AssertionError("the attachment was fetched")
+
+    record = reader.record(document({"contentType": "text/plain", "url": "Binary/1"}, **changes), touched)
     assert record.text == ""
+    assert "PSYTHPN" in record.labels
+
+
+def test_a_label_on_the_binary_counts_like_one_on_the_document(reader: NoteReader) -> None:
+    """Its text is not used, and the label is kept."""
+    record = reader.record(
+        document({"contentType": "text/plain", "url": "Binary/1"}),
+        lambda _: Body("text/plain", b"secret", frozenset({"PSYTHPN"})),
+    )
+    assert (record.text, record.labels) == ("", frozenset({"PSYTHPN"}))
+
+
+def test_a_hash_that_does_not_match_is_remarked_upon(reader: NoteReader) -> None:
+    """Servers compute it over many things, so the note is read all the same."""
+    right = base64.b64encode(hashlib.sha1(b"words").digest()).decode("ascii")
+    assert reader.record(document(inline("text/plain", b"words", hash=right)), nowhere).remarks == ()
+    wrong = reader.record(document(inline("text/plain", b"words", hash="x")), nowhere)
+    assert wrong.remarks == ("its bytes do not have the hash that the EHR states",)
+    assert wrong.text == "words"

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from fhir_mappings.identifiers import SurfaceForm, identifiers_of
-from fhir_mappings.visits import VisitRecord
+from fhir_mappings.records import VisitRecord
 from guardrails.evidence import prove
 from guardrails.visit import Visit
 from plugin import privacy

@@ -1,0 +1,156 @@
+"""What was looked up around a visit to the `Context` that rules read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+from fhir_mappings import systems, views
+from fhir_mappings.complaints import Complaints
+from fhir_mappings.records import ContextRecord, Found
+from fhir_mappings.views import Json
+from guardrails.visit import Context, DatedRecord, EarlierNote, Known, NotLookedUp, OtherLine, OtherVisit, Visit
+
+T = TypeVar("T")
+_LOOK_BACK = timedelta(days=366)  # what a yearly cap can ask for
+
+
+def to_context(
+    record: ContextRecord, visit: Visit, *, today: date, disclosure_basis: str | None, complaints: Complaints
+) -> Context:
+    """The context of a visit. A basis for disclosure that the site states as a whole is handed in; a Consent in force is found here."""
+    scope = _Scope(visit, complaints)
+    notes = record.earlier_notes
+    return Context(
+        today=today,
+        client_lines=scope.known(record.claims, scope.lines),
+        same_day_visits=scope.known(record.encounters, scope.other_visits),
+        plans=scope.known(record.plans, scope.plan),
+        authorizations=scope.known(record.authorizations, scope.authorization),
+        earlier_notes=notes
+        if isinstance(notes, NotLookedUp)
+        else Known(tuple(EarlierNote(id=str(n.document.get("id")), text_hash=_hash(n.text)) for n in notes if n.text)),
+        disclosure_basis=disclosure_basis or scope.consent(record.consents),
+    )
+
+
+class _Scope:
+    """Entry by entry; what is about another client, or unusable, is left out with a complaint."""
+
+    def __init__(self, visit: Visit, complaints: Complaints) -> None:
+        self._visit, self._complaints = visit, complaints
+        self._day = visit.date_of_service
+
+    def known(self, found: Found, read: Callable[[Json], Iterator[T]]) -> Known[T] | NotLookedUp:
+        if isinstance(found, NotLookedUp):
+            return found
+        return Known(tuple(each for raw in found for each in read(raw)))
+
+    def _own(self, reference: views.Reference) -> bool:
+        return reference.id_of("Patient") == self._visit.client_id
+
+    def lines(self, raw: Json) -> Iterator[OtherLine]:
+        """The lines of another claim, drafts included, of the year up to the date of service."""
+        claim = self._complaints.read(views.Claim, raw)
+        if claim is None or not self._own(claim.patient) or claim.status not in {"active", "draft"}:
+            return
+        if claim.use not in {"claim", None}:
+            return
+        team = {member.sequence: member.provider for member in claim.care_team}
+        for item in claim.item:
+            code = next((c.code for c in item.product_or_service.coding if c.code), None)
+            when = item.serviced_date or item.serviced_period.start or claim.billable_period.start
+            day = self._complaints.field(claim, "item.serviced", when, views.day)
+            if code is None or day is None or self._day is None or not self._day - _LOOK_BACK <= day <= self._day:
+                continue
+            visits = [each.id_of("Encounter") for each in item.encounter]
+            if self._visit.id in visits:
+                continue
+            units = item.quantity.value
+            rendering = team.get(item.care_team_sequence[0]) if item.care_team_sequence else None
+            yield OtherLine(
+                code=code.upper(),
+                date_of_service=day,
+                units=int(units) if units is not None and units == units.to_integral_value() else None,
+                modifiers=tuple(c.code for m in item.modifier for c in m.coding if c.code),
+                clinician_id=rendering.id_of("Practitioner", "PractitionerRole") if rendering else None,
+                visit_id=next((v for v in visits if v), None),
+            )
+
+    def other_visits(self, raw: Json) -> Iterator[OtherVisit]:
+        """Another visit of the client that touches the date of service and took place."""
+        other = self._complaints.read(views.Encounter, raw)
+        if other is None or other.id == self._visit.id or not self._own(other.subject):
+            return
+        if other.status in {"cancelled", "entered-in-error", "planned"}:
+            return
+        starts = self._complaints.field(other, "period.start", other.period.start, views.instant)
+        ends = self._complaints.field(other, "period.end", other.period.end, views.instant)
+        zone = self._visit.facility_zone or ZoneInfo("UTC")
+        day = (
+            starts.astimezone(zone).date()
+            if starts
+            else self._complaints.field(other, "period.start", other.period.start, views.day)
+        )
+        if day != self._day:
+            return
+        people = (p.individual.id_of("Practitioner", "PractitionerRole") for p in other.participant)
+        yield OtherVisit(id=other.id, starts=starts, ends=ends, clinician_ids=tuple(p for p in people if p))
+
+    def plan(self, raw: Json) -> Iterator[DatedRecord]:
+        """A CarePlan, or a plan kept as a signed document, and the days on which it is in force."""
+        if raw.get("resourceType") == "DocumentReference":
+            document = self._complaints.read(views.DocumentReference, raw)
+            signed = document is not None and document.doc_status in {"final", "amended"}
+            if document is not None and signed and document.status == "current" and self._own(document.subject):
+                start = document.context.period.start or document.date
+                yield self._dated(document, "context.period", start, document.context.period.end)
+            return
+        plan = self._complaints.read(views.CarePlan, raw)
+        if plan is not None and plan.status in {"active", "completed"} and self._own(plan.subject):
+            yield self._dated(plan, "period", plan.period.start, plan.period.end)
+
+    def authorization(self, raw: Json) -> Iterator[DatedRecord]:
+        """An approved prior authorization."""
+        answer = self._complaints.read(views.ClaimResponse, raw)
+        if answer is None or not self._own(answer.patient) or answer.use != "preauthorization":
+            return
+        if answer.status == "active" and answer.outcome == "complete":
+            yield self._dated(answer, "preAuthPeriod", answer.pre_auth_period.start, answer.pre_auth_period.end)
+
+    def _dated(self, resource: views.Resource, name: str, start: str | None, end: str | None) -> DatedRecord:
+        return DatedRecord(
+            id=f"{resource.resource_type}/{resource.id}",
+            in_force_from=self._complaints.field(resource, f"{name}.start", start, views.day),
+            in_force_through=self._complaints.field(resource, f"{name}.end", end, views.day),
+        )
+
+    def consent(self, found: Found) -> str | None:
+        """The client's consent to use for payment, in force on the date of service, by its id (42 CFR 2.31, 2.33)."""
+        if isinstance(found, NotLookedUp) or self._day is None:
+            return None
+        permitted: list[str] = []
+        for raw in found:
+            consent = self._complaints.read(views.Consent, raw)
+            if consent is None or consent.status != "active" or not self._own(consent.patient):
+                continue
+            provision = consent.provision
+            purposes = {c.code for c in provision.purpose}
+            if purposes and not purposes & systems.PAYMENT:
+                continue
+            if not self._dated(consent, "provision.period", provision.period.start, provision.period.end).in_force(
+                self._day
+            ):
+                continue
+            if provision.type == "deny":
+                return None
+            if provision.type == "permit" and any(c.code == "patient-privacy" for c in consent.scope.coding):
+                permitted.append(f"Consent/{consent.id}")
+        return min(permitted, default=None)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
