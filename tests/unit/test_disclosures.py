@@ -10,13 +10,19 @@ import pytest
 from click.testing import CliRunner
 
 from fhir_mappings.identifiers import SurfaceForm
+from guardrails import codebook
 from guardrails.visit import Visit
-from plugin import disclosures, privacy
+from plugin import disclosures, pipeline, privacy
 from plugin.cli import main
-from plugin.settings import EhrSettings, ModelSettings, Settings
+from plugin.proposers.protocol import ModelUnavailable
+from plugin.settings import EhrSettings, Limits, ModelSettings, Payers, Settings
+from plugin.site import bundle_records, proposer_of
 from plugin.snapshot import Snapshot
 from plugin.store.store import Store
+from plugin.workbench import Site
+from sandbox import fixtures
 from tests.conftest import TODAY, skills
+from tests.scripted import Answer, ScriptedServer
 
 REAL = EhrSettings(base_url="https://ehr.example/fhir")
 ORDINARY = ModelSettings(base_url="https://model.example/v1", basis="BAA 12")
@@ -98,3 +104,32 @@ def test_the_command_shows_what_left(tmp_path: Path, monkeypatch: pytest.MonkeyP
     )
     assert "DocumentReference/note-1 version 1, SHA-256 " in shown.output
     assert "nothing of that visit" in CliRunner().invoke(main, ["disclosures", "other"]).output
+
+
+@pytest.mark.parametrize(("model_basis", "findings", "asked"), [(None, ["PRIV-021"], False), ("QSOA 7", [], True)])
+def test_a_visit_that_may_not_leave_is_held_and_the_model_is_not_asked(
+    model_basis: str | None, findings: list[str], asked: bool, scripted: ScriptedServer
+) -> None:
+    """Through the whole pipeline: with an agreement the model's host is called, without one nobody is."""
+    scripted.script(Answer(500))
+    ehr = fixtures.ehr("real").model_copy(update={"sandbox": False})
+    model = ModelSettings(base_url=f"{scripted.base}/v1", basis="BAA 12", protected_basis=model_basis)
+    settings = Settings(ehr=ehr, model=model, limits=Limits(model_total_seconds=0.1))
+    bundle = fixtures.load_one(fixtures.ROOT / "development" / "part2-with-consent").bundle()
+    (record,) = bundle_records(settings, bundle)
+    book = codebook.load()
+    built = Site(
+        settings=settings,
+        codebook=book,
+        payers=Payers.read(None),
+        proposer=proposer_of(settings, book),
+        read=lambda _: record,
+    )
+    if asked:
+        with pytest.raises(ModelUnavailable):
+            pipeline.code_visit(built, "part2-with-consent")
+    else:
+        result = pipeline.code_visit(built, "part2-with-consent")
+        assert [f.rule_id for f in result.verdicts.findings] == findings
+        assert result.claim is None
+    assert bool(scripted.requests) == asked
