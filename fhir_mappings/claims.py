@@ -18,7 +18,7 @@ from fhir_mappings import systems
 from fhir_mappings.views import Json
 from guardrails.codebook import CPT_SYSTEM, HCPCS_SYSTEM
 from guardrails.verdict import ServiceLine
-from guardrails.visit import ORDINARY_LABELS, Visit
+from guardrails.visit import ORDINARY_LABELS, Coverage, Visit
 
 MAX_DIAGNOSES = 12  # domain 12
 MAX_LINES = 50
@@ -73,7 +73,10 @@ def draft_claim(visit: Visit, lines: Sequence[ServiceLine], *, created: datetime
             for n, who in enumerate(clinicians, 1)
         ],
         "diagnosis": [_diagnosis(n, code) for n, code in enumerate(diagnoses, 1)],
-        "insurance": [{"sequence": 1, "focal": True, "coverage": _coverage(visit)}],
+        "insurance": [
+            {"sequence": n, "focal": n == 1, "coverage": _coverage(each)}
+            for n, each in enumerate((visit.coverage, *visit.further_coverages), 1)
+        ],
         "item": [
             _item(n, line, visit, clinicians, diagnoses, times.index(line) + 1 if line in times else None)
             for n, line in enumerate(lines, 1)
@@ -229,9 +232,9 @@ def _diagnosis(number: int, code: str) -> Json:
     return entry
 
 
-def _coverage(visit: Visit) -> Json:
-    if visit.coverage.id:
-        return {"reference": f"Coverage/{visit.coverage.id}"}
+def _coverage(coverage: Coverage) -> Json:
+    if coverage.id:
+        return {"reference": f"Coverage/{coverage.id}"}
     return {"extension": [{"url": systems.DATA_ABSENT_REASON, "valueCode": "unknown"}], "display": "Unknown coverage"}
 
 

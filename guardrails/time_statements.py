@@ -178,7 +178,8 @@ _APART = re.compile(
 _LABEL_BEFORE = re.compile(
     r"(?:(?:total|session|service|contact|visit|encounter|face[- ]to[- ]face|psychotherapy|therapy|treatment|direct|billable|actual|counseling|group)\s+(?:\w+\s+){0,2}?(?:time|length|duration|minutes)"
     r"|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|\t]|\bis\b|\bwas\b|\bof\b)\s*$"
-    r"|(?:\btime in\s+)?\b(?:psychotherapy|therapy|counseling|face[- ]to[- ]face)\s+$",
+    r"|(?:\btime in\s+)?\b(?:psychotherapy|therapy|counseling|face[- ]to[- ]face)\s+$"
+    r"|^\W*total (?:session |service |contact |face[- ]to[- ]face )?(?:time|minutes|duration)\s+$",
     re.IGNORECASE,
 )
 _CONTACT = r"(?:session|visit|contact|service|encounter|psychotherapy|therapy|counseling)"

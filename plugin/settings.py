@@ -243,6 +243,8 @@ class Payers:
             return cls([], None)
         try:
             listed = tomllib.loads(path.read_text(encoding="utf-8")).get("payer", [])
+            if not isinstance(listed, list):
+                raise SettingsError(f"{path.name}: payer: write each as [[payer]]")
             return cls([PayerRule.model_validate(each) for each in listed], path.parent)
         except (OSError, tomllib.TOMLDecodeError, ValidationError, policies.PolicyError) as problem:
             raise SettingsError(f"{path.name}: {problem}") from None
