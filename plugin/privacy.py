@@ -70,7 +70,8 @@ _PATTERNS = (
     (
         "NUMBER",
         re.compile(
-            r"(?<=\bMedicaid ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMedicare ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bMember ID)[:# ]+[A-Z0-9-]{4,}|(?<=\bChart no)[.:# ]+[A-Z0-9-]{3,}",
+            r"\b(?:Medicaid|Medicare|Member|Subscriber|Policy|Chart|Account|Case)(?:\s+(?:ID|No|Number))?[.:# ]+(?P<value>(?=[A-Z-]*\d)[A-Z0-9-]{5,})"
+            r"|\b(?:Member|Subscriber|Policy|Chart|Account|Case)\s+(?:ID|No|Number)[.:# ]+(?P<short>[A-Z0-9-]{3,})",
             re.IGNORECASE,
         ),
     ),
@@ -184,7 +185,8 @@ def _identifying(text: str, forms: Sequence[SurfaceForm]) -> list[tuple[int, int
     for kind, pattern in _PATTERNS:
         for m in pattern.finditer(text):
             skipped = len(m.group(0)) - len(m.group(0).lstrip(":# "))
-            matches.append((m.start() + skipped, m.end(), kind))
+            start = m.end() - len(m[m.lastgroup]) if m.lastgroup else m.start() + skipped
+            matches.append((start, m.end(), kind))
     for start, end, kind in sorted(matches, key=lambda m: (m[0] - m[1], m)):
         if not any(taken[start:end]):
             taken[start:end] = b"\x01" * (end - start)
