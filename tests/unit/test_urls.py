@@ -35,6 +35,7 @@ def test_links_under_the_base_are_followed(url: str, full: str) -> None:
         "//evil.example/x",
         "https://ehr.example@evil.example/api/R4/x",
         "https://user:pw@ehr.example/api/R4/x",
+        "https://@ehr.example/api/R4/x",
         "https://ehr.example:8443/api/R4/x",
         "https://ehr.example/api/R4evil/x",
         "https://ehr.example/other",

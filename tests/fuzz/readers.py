@@ -1,0 +1,356 @@
+"""Random and mutated input for everything that reads what others wrote: `make fuzz` (a million inputs, a dated report).
+
+Allowed is a result, or one of our own refusals. Anything else is a defect, shown by reader, seed and kind of exception:
+`python -m tests.fuzz.readers --seed S --inputs 1` runs one of them again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import platform
+import random
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from fhir_mappings import views
+from fhir_mappings.bundles import UnusableBundle, visits_in
+from fhir_mappings.context import to_context
+from fhir_mappings.identifiers import identifiers_of
+from fhir_mappings.records import NoteRecord, SiteOptions
+from fhir_mappings.views import UnusableResource
+from fhir_mappings.visits import to_visit
+from guardrails import codebook, policies
+from plugin import proposals_file
+from plugin.ehr import formats
+from plugin.ehr.capabilities import read_capabilities
+from plugin.ehr.errors import UnsafeUrl
+from plugin.ehr.formats import FormatLimits, UnreadableNote
+from plugin.ehr.urls import resolve
+from plugin.settings import Limits
+from sandbox import fixtures
+from tests import documents
+
+LINES = ("Service: Skills training", "Start time: 2:00 PM", "Stop time: 2:45 PM", "Client said “fine” – progress.")
+SEEDS = {
+    formats.PLAIN: "\n".join(LINES).encode(),
+    formats.HTML: documents.html(LINES, "<style>.x{display:none}</style><table><tr><td class=x>a<td>b</table>"),
+    formats.RTF: documents.rtf(LINES, r"{\v hidden}\trowd a\cell b\cell\row{\pict\bin3 abc}"),
+    formats.CCDA: documents.ccda(LINES, "<list><item>one</item></list><table><tr><td>x</td></tr></table>"),
+    formats.PDF: documents.pdf([LINES, LINES]),
+}
+TOKENS = {
+    formats.PLAIN: [b"\xff\xfe", b"\x00", "\u202e".encode(), b"\xef\xbb\xbf", b"\x81"],
+    formats.HTML: [
+        b"<div>",
+        b"</p>",
+        b"<!--",
+        b"-->",
+        b"&#x110000;",
+        b"<style>",
+        b"{display:none}",
+        b"<table>",
+        b"<svg>",
+        b'style="',
+        b"<![CDATA[",
+    ],
+    formats.RTF: [
+        b"{",
+        b"}",
+        b"\\v ",
+        b"\\v0",
+        b"\\bin9999 ",
+        b"\\u-1?",
+        b"\\u55357?",
+        b"\\'",
+        b"\\'ff",
+        b"\\uc9",
+        b"\\ansicpg0",
+        b"\\ansicpg65001",
+        b"\\*",
+        b"\\fonttbl",
+        b"\\deleted",
+    ],
+    formats.CCDA: [
+        b"<!DOCTYPE a>",
+        b"<!ENTITY b 'c'>",
+        b"&b;",
+        b"<text>",
+        b"</section>",
+        b"<![CDATA[",
+        b"xmlns=''",
+        b"<?xml encoding='utf-7'?>",
+        b"\x00",
+    ],
+    formats.PDF: [
+        b"obj",
+        b"endobj",
+        b"stream",
+        b"endstream",
+        b"/Filter /FlateDecode",
+        b"/Kids [2 0 R]",
+        b"9999999999",
+        b"/Encrypt 1 0 R",
+        b"<<",
+        b">>",
+        b"/Length -1",
+        b"trailer",
+        b"3 Tr",
+    ],
+}
+ODD: list[Any] = [
+    None,
+    [],
+    {},
+    "",
+    " ",
+    0,
+    -1,
+    2**70,
+    1.5,
+    True,
+    "\ud800",
+    "\u202e",
+    "9999-12-31T23:59:59-23:59",
+    "2026-02-30",
+    "x" * 300,
+    [[[[]]]],
+    {"reference": 3},
+    {"reference": "a/b/c"},
+    ["a", 1, None],
+]
+LIMITS = FormatLimits(
+    html_characters=20_000, html_depth=200, rtf_bytes=20_000, ccda_bytes=20_000, pdf_bytes=50_000, pdf_pages=5
+)
+BOOK = codebook.load()
+FIXTURE = fixtures.load_one(fixtures.ROOT / "development" / "account-order")
+BUNDLE = {"resourceType": "Bundle", "entry": [{"resource": r} for r in FIXTURE.resources]}
+STATEMENT = json.loads((Path(fixtures.__file__).parent / "vendors" / "epic.metadata.json").read_text(encoding="utf-8"))
+POLICY = "id = 'x'\npayer = 'p'\nsource = 's'\neffective_from = 2026-01-01\nkind = 'medicaid'\nquarter_hour = 'FLOOR15'\n[codes.H2014]\n"
+
+
+@dataclass
+class Tally:
+    """What became of the inputs, by reader; `slowest` in seconds."""
+
+    read: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    gave_up: Counter[str] = field(default_factory=Counter)
+    slowest: dict[str, float] = field(default_factory=dict)
+    defects: list[str] = field(default_factory=list)
+
+
+def _bytes(rng: random.Random, seed: bytes, tokens: list[bytes]) -> bytes:
+    data = bytearray(seed)
+    for _ in range(rng.randint(1, rng.choice((1, 2, 8)))):
+        at, what = rng.randrange(len(data) + 1), rng.random()
+        if what < 0.3:
+            data[at:at] = rng.choice(tokens) * rng.choice((1, 1, 1, 2, 50))
+        elif what < 0.5 and data:
+            data[at % len(data)] = rng.randrange(256)
+        elif what < 0.7:
+            del data[at : at + rng.randint(1, 40)]
+        elif what < 0.85:
+            start = rng.randrange(len(data) + 1)
+            data[at:at] = data[start : start + rng.randint(1, 200)]
+        else:
+            del data[at:]
+    return bytes(data)
+
+
+def _json(rng: random.Random, value: Any) -> Any:
+    """The same JSON with a few nodes replaced, removed or moved."""
+    value = copy.deepcopy(value)
+    for _ in range(rng.randint(1, 4)):
+        node = value
+        for _ in range(rng.randint(0, 8)):
+            inner = [
+                v for v in (node.values() if isinstance(node, dict) else node) if isinstance(v, (dict, list)) and v
+            ]
+            if not inner:
+                break
+            node = rng.choice(inner)
+        key = rng.choice(list(node)) if isinstance(node, dict) and node else rng.randrange(len(node)) if node else None
+        if key is None:
+            continue
+        if rng.random() < 0.2:
+            del node[key]
+        else:
+            node[key] = copy.deepcopy(rng.choice(ODD)) if rng.random() < 0.8 else value
+            with suppress(ValueError, RecursionError):
+                value = json.loads(json.dumps(value))  # what came over the wire is a tree
+                continue
+            node[key] = None
+    return value
+
+
+def _note(kind: str) -> Callable[[random.Random], object]:
+    return lambda rng: formats.to_text(kind, _bytes(rng, SEEDS[kind], TOKENS[kind]), kind, LIMITS)
+
+
+def _bundle(rng: random.Random) -> None:
+    broken = _json(rng, BUNDLE)
+    for record in visits_in(broken, lambda d, _: NoteRecord(d, "\n".join(LINES)), ehr_id="fuzz"):
+        identifiers_of(record)
+        mapped = to_visit(record, SiteOptions(zone="America/New_York"), BOOK)
+        to_context(
+            record.context,
+            mapped.visit,
+            today=date(2026, 11, 23),
+            disclosure_basis=None,
+            complaints=mapped.complaints,
+        )
+
+
+_DATES = ("2026-03-02T14:00:00-05:00", "2026-03-02", "2026", "0001-01-01T00:00:00+14:00", "20260302T1400Z")
+
+
+def _date(rng: random.Random) -> None:
+    text = _bytes(rng, rng.choice(_DATES).encode(), [b"-", b"T", b"Z", b"24:00", b"\xd9\xa1", b"+99:99", b" "]).decode(
+        "utf-8", "replace"
+    )
+    with suppress(ValueError):
+        views.instant(text)
+    views.day(text)
+
+
+def _url(rng: random.Random) -> None:
+    base = "https://ehr.example/fhir/R4"
+    tokens = [
+        b"..",
+        b"%2e",
+        b"//",
+        b"\\",
+        b"@",
+        b":",
+        b"[",
+        b"]",
+        b"https://",
+        b"?",
+        b"#",
+        b"%25",
+        b"evil",
+        b"\xe2\x80\xae",
+    ]
+    seed = rng.choice((f"{base}/Binary/1", "Binary/1", "/fhir/R4/Patient?x=y", "https://inner/fhir/Binary/1")).encode()
+    url = resolve(base, _bytes(rng, seed, tokens).decode("utf-8", "replace"), ("https://inner/fhir",))
+    assert re.match(r"https://ehr\.example(?::|:443)?/fhir/R4(?:[/?]|$)", url, re.IGNORECASE), "outside the base"
+
+
+def _policy(rng: random.Random) -> None:
+    tokens = [b"[", b"=", b"'", b"\n", b"99999999999", b"[codes.", b"inf", b"2026-13-01", b"unit_rule = 'x'\n"]
+    policies.parse(_bytes(rng, POLICY.encode(), tokens).decode("utf-8", "replace"), name="fuzz.toml")
+
+
+def _proposal(rng: random.Random) -> None:
+    proposals_file.proposal(
+        _json(rng, {"p": {"code": "H2014", "units": 3, "modifiers": ["HN"], "quotes": ["a", {"text": "b"}]}}).get("p")
+    )
+
+
+READERS: dict[str, tuple[Callable[[random.Random], object], int]] = {
+    "plain text": (_note(formats.PLAIN), 10),
+    "HTML": (_note(formats.HTML), 10),
+    "RTF": (_note(formats.RTF), 10),
+    "C-CDA": (_note(formats.CCDA), 15),
+    "PDF": (_note(formats.PDF), 1),
+    "Bundle to visit": (_bundle, 2),
+    "CapabilityStatement": (lambda rng: read_capabilities(_json(rng, STATEMENT)), 1),
+    "dates": (_date, 20),
+    "URLs": (_url, 20),
+    "policy": (_policy, 8),
+    "proposals": (_proposal, 13),
+}
+REFUSALS = (
+    UnreadableNote,
+    UnusableBundle,
+    UnusableResource,
+    UnsafeUrl,
+    ValueError,
+    policies.PolicyError,
+    proposals_file.UnusableProposals,
+)
+_OURS = {"dates": (ValueError,)}
+
+
+def run(inputs: int, seed: int, *, progress: Callable[[str], None] = lambda _: None) -> Tally:
+    """Feed that many inputs; the same seed gives the same inputs."""
+    names, weights = list(READERS), [weight for _, weight in READERS.values()]
+    tally = Tally()
+    for number in range(seed, seed + inputs):
+        rng = random.Random(number)
+        name = rng.choices(names, weights)[0]
+        started = time.perf_counter()
+        try:
+            READERS[name][0](rng)
+            tally.read[name] += 1
+        except (RecursionError, MemoryError):
+            tally.gave_up[name] += 1
+        except REFUSALS as refusal:
+            plain = type(refusal) in (ValueError, UnicodeDecodeError, UnicodeEncodeError)
+            if plain and name != "dates":
+                tally.defects.append(f"{name}: seed {number}: {type(refusal).__name__}")
+            tally.refused[name] += 1
+        except Exception as defect:
+            tally.defects.append(f"{name}: seed {number}: {type(defect).__name__}")
+        tally.slowest[name] = max(tally.slowest.get(name, 0.0), time.perf_counter() - started)
+        if (number - seed + 1) % 50_000 == 0:
+            progress(f"{number - seed + 1} inputs, {len(tally.defects)} defects")
+    return tally
+
+
+def table(tally: Tally) -> str:
+    """The counts as Markdown."""
+    rows = ["| reader | read | refused by name | too complex | slowest, ms |", "|---|---|---|---|---|"]
+    for name in READERS:
+        counts = (tally.read[name], tally.refused[name], tally.gave_up[name])
+        rows.append(f"| {name} | {counts[0]} | {counts[1]} | {counts[2]} | {tally.slowest.get(name, 0) * 1e3:.0f} |")
+    return "\n".join(rows)
+
+
+def main() -> int:
+    """Run, print, and leave a dated report where one is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--report", type=Path)
+    asked = parser.parse_args()
+    logging.disable()  # pypdf complains with the file's own words
+    assert Limits().html_depth  # the real limits are larger; these make every limit reachable
+    started = time.perf_counter()
+    tally = run(asked.inputs, asked.seed, progress=lambda said: print(said, flush=True))
+    seconds = time.perf_counter() - started
+    print(table(tally), *tally.defects, sep="\n")
+    if asked.report:
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+        failed = (
+            "\n".join(f"- {d}" for d in tally.defects)
+            or "Nothing failed: every input was read, or refused with one of our own errors."
+        )
+        asked.report.write_text(
+            f"# Fuzzing the readers\n\n{datetime.now(UTC):%Y-%m-%d}, commit {commit}, Python {platform.python_version()}, "
+            f"seeds {asked.seed} to {asked.seed + asked.inputs - 1}: {asked.inputs} random and mutated inputs in {seconds:.0f} s "
+            f"(`make fuzz`).\n\nTried: notes in each format (bytes flipped, cut, repeated, with words of the format put in), Bundles,\n"
+            f"CapabilityStatements, dates, URLs, policies and proposals (nodes replaced by nulls, other types, huge numbers, lone\n"
+            f"surrogates, parts of themselves). The formats were read in process, where a too complex one is counted; in use the\n"
+            f"child process dies of it and the note is unreadable.\n\n{table(tally)}\n\n{failed}\n",
+            encoding="utf-8",
+        )
+    return 1 if tally.defects else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
