@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fhir_mappings.records import ContextRecord, Found, NoteRecord, VisitRecord
-from fhir_mappings.views import Json, objects, reference_of, without_nulls
+from fhir_mappings.views import Json, UnusableResource, cleaned, is_id, is_type, json_type, objects, reference_of
 from guardrails.visit import NotLookedUp
 
 ReadNote = Callable[[Json, Mapping[str, Json]], NoteRecord]
@@ -26,29 +26,35 @@ def resources_of(bundle: Any) -> tuple[list[Json], list[str]]:
         UnusableBundle: not a JSON object of resourceType Bundle.
     """
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
-        kind = bundle.get("resourceType") if isinstance(bundle, dict) else type(bundle).__name__
-        raise UnusableBundle(
-            f"expected a FHIR Bundle, found {kind or 'an object without resourceType'}; export the visit as a Bundle"
-        )
+        kind = bundle.get("resourceType") if isinstance(bundle, dict) else None
+        found = f"a {kind}" if is_type(kind) else json_type(bundle)
+        raise UnusableBundle(f"expected a FHIR Bundle, found {found}; export the visit as a Bundle")
     entries = bundle.get("entry")
     if not isinstance(entries, list):
         entries = []
-    good: list[Json] = []
+    good: dict[str, Json] = {}
     problems: list[str] = []
     places: dict[str, str] = {}
+    twice: set[str] = set()
     for number, entry in enumerate(entries):
         resource = entry.get("resource") if isinstance(entry, dict) else None
-        if (
-            isinstance(resource, dict)
-            and isinstance(resource.get("resourceType"), str)
-            and isinstance(resource.get("id"), str)
-        ):
-            good.append(without_nulls(resource))
-            if isinstance(entry.get("fullUrl"), str):
-                places[entry["fullUrl"]] = f"{resource['resourceType']}/{resource['id']}"
-        else:
+        if not isinstance(resource, dict) or not is_type(resource.get("resourceType")) or not is_id(resource.get("id")):
             problems.append(f"Bundle.entry[{number}]: no resource with resourceType and id; it was left out")
-    return [_resolved(resource, places) for resource in good], problems
+            continue
+        place = f"{resource['resourceType']}/{resource['id']}"
+        try:
+            usable = cleaned(resource)
+        except UnusableResource as problem:
+            problems.append(f"Bundle.entry[{number}]: {problem}; it was left out")
+            continue
+        if good.setdefault(place, usable) != usable:
+            twice.add(place)
+        if isinstance(entry.get("fullUrl"), str):
+            places[entry["fullUrl"]] = place
+    for place in sorted(twice):
+        del good[place]
+        problems.append(f"{place}: stands in the Bundle twice and not the same; both were left out, export it once")
+    return [_resolved(resource, places) for resource in good.values()], problems
 
 
 def _resolved(value: Any, places: dict[str, str]) -> Any:
@@ -67,9 +73,11 @@ def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str, earlier_notes: i
     Of each client's notes from other visits, the latest `earlier_notes` are read too.
 
     Raises:
-        UnusableBundle: see `resources_of`.
+        UnusableBundle: see `resources_of`; or it holds no Encounter that can be used.
     """
     resources, problems = resources_of(bundle)
+    if not any(r["resourceType"] == "Encounter" for r in resources):
+        raise UnusableBundle("; ".join(["the Bundle holds no Encounter", *problems]))
     patients = {f"Patient/{r['id']}": r for r in resources if r["resourceType"] == "Patient"}
     shared = tuple(r for r in resources if r["resourceType"] not in _PER_VISIT)
     binaries = {f"Binary/{r['id']}": r for r in resources if r["resourceType"] == "Binary"}
@@ -77,17 +85,19 @@ def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str, earlier_notes: i
         subject = reference_of(encounter.get("subject"))
         documents = [r for r in resources if r["resourceType"] == "DocumentReference"]
         here = f"Encounter/{encounter['id']}"
+        mine = [d for d in documents if here in encounters_of(d)]
+        foreign = [d for d in mine if not of_client(d, subject)]
         yield VisitRecord(
             ehr_id=ehr_id,
             encounter=encounter,
             patient=patients.get(subject),
-            notes=tuple(read_note(d, binaries) for d in documents if here in encounters_of(d)),
+            notes=tuple(read_note(d, binaries) for d in mine if d not in foreign),
             others=tuple(r for r in shared if _about(r) in (None, subject)),
             context=_context(
                 [r for r in resources if _about(r) == subject],
                 tuple(read_note(d, binaries) for d in earlier_documents(documents, encounter)[:earlier_notes]),
             ),
-            problems=tuple(problems),
+            problems=(*problems, *map(another_clients, foreign)),
         )
 
 
@@ -122,6 +132,17 @@ def earlier_documents(documents: Sequence[Json], encounter: Json) -> list[Json]:
         and (not until or str(d.get("date") or "")[:10] <= until[:10])
     ]
     return sorted(earlier, key=lambda d: (str(d.get("date") or ""), str(d.get("id"))), reverse=True)
+
+
+def of_client(document: Json, subject: str) -> bool:
+    """Whether a document is about this client, as far as document and visit say whom they are about."""
+    return not subject or reference_of(document.get("subject")) in ("", subject)
+
+
+def another_clients(document: Json) -> str:
+    """What is said of a document that names the visit and another client."""
+    named = f"DocumentReference/{document.get('id')}"
+    return f"{named}: subject: another client than the visit's; it was not used, correct it in the EHR"
 
 
 def encounters_of(document: Json) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -74,7 +75,7 @@ class _Scope:
             yield OtherLine(
                 code=code.upper(),
                 date_of_service=day,
-                units=int(units) if units is not None and units == units.to_integral_value() else None,
+                units=_whole(units),
                 modifiers=tuple(c.code for m in item.modifier for c in m.coding if c.code),
                 clinician_id=rendering.id_of("Practitioner", "PractitionerRole") if rendering else None,
                 visit_id=next((v for v in visits if v), None),
@@ -150,6 +151,12 @@ class _Scope:
             if provision.type == "permit" and any(c.code == "patient-privacy" for c in consent.scope.coding):
                 permitted.append(f"Consent/{consent.id}")
         return min(permitted, default=None)
+
+
+def _whole(units: Decimal | None) -> int | None:
+    """A count of units; none where it is no whole number, or one that nobody bills."""
+    plausible = units is not None and units.is_finite() and 0 <= units < 10_000
+    return int(units) if plausible and units is not None and units == units.to_integral_value() else None
 
 
 def _hash(text: str) -> str:

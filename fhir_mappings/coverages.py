@@ -24,7 +24,12 @@ def in_order(
     The visit's Account decides (`Account.coverage.priority`), else `Coverage.order`. A policy that somebody pays out of
     their own pocket comes last: it is what remains.
     """
-    active = [c for c in coverages.values() if c.status == "active" and _in_force(c, on, complaints)]
+    active = []
+    for coverage in coverages.values():
+        if coverage.status == "active" and _in_force(coverage, on, complaints):
+            active.append(coverage)
+        else:
+            complaints.add(f"Coverage/{coverage.id}: not in force on the date of service; it was left out")
     priorities = {
         logical_id: each.priority
         for account in accounts

@@ -84,7 +84,7 @@ class _Links:
         for logical_id, (document, record) in signed_first:
             if logical_id in self.replaced or document.status != "current":
                 continue
-            originals = (standing.get(t) for t in _targets(document, "transforms"))
+            originals = (standing.get(t) for t in _targets(document, "transforms") if t != logical_id)
             if any(o is not None and o[1].text and o[0].status == "current" for o in originals):
                 again.add(logical_id)
                 continue

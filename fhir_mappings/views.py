@@ -9,22 +9,51 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 Json = dict[str, Any]
-_FHIR_DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2}(?:T.*)?)?)?$")
+# The years of living people and their care: others are slips, and leave the calendar when a zone is applied.
+_FHIR_DATE = re.compile(r"(?:1[89]|2\d)\d{2}(?:-\d{2}(?:-\d{2}(?:T.*)?)?)?", re.ASCII)
+_FHIR_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2})?", re.ASCII)
+_TYPE = re.compile(r"[A-Z][A-Za-z]{1,63}", re.ASCII)
+_ID = re.compile(r"[A-Za-z0-9._-]{1,128}", re.ASCII)
+_EXPECTED = {
+    "string_type": "expected text",
+    "string_too_short": "is empty",
+    "list_type": "expected a list",
+    "dict_type": "expected an object",
+    "model_type": "expected an object",
+    "missing": "is missing",
+}
 
 
 class UnusableResource(ValueError):
     """A resource that cannot be used. The message names type, id, field and what is wrong, without values."""
 
     def __init__(self, resource: Json | None, problem: str) -> None:
-        kind = (resource or {}).get("resourceType") or "resource"
-        logical_id = (resource or {}).get("id") or "without id"
-        super().__init__(f"{kind}/{logical_id}: {problem}")
+        kind, logical_id = (resource or {}).get("resourceType"), (resource or {}).get("id")
+        shown_id = logical_id if is_id(logical_id) else "with an id that is none" if logical_id else "without id"
+        super().__init__(f"{kind if is_type(kind) else 'resource'}/{shown_id}: {problem}")
         self.problem = problem
+
+
+def is_type(value: object) -> TypeGuard[str]:
+    """Whether a value is written like a resource type. What is not may be anybody's words, and is never shown."""
+    return isinstance(value, str) and bool(_TYPE.fullmatch(value))
+
+
+def is_id(value: object) -> TypeGuard[str]:
+    """Whether a value is written like a logical id; longer than FHIR allows, and with underscores, as servers make them."""
+    return isinstance(value, str) and bool(_ID.fullmatch(value))
+
+
+def _id(value: object) -> object:
+    if isinstance(value, str) and value.strip() and not is_id(value.strip()):
+        raise ValueError("is no logical id")
+    return _text(value)
 
 
 def _text(value: object) -> object:
@@ -33,6 +62,7 @@ def _text(value: object) -> object:
 
 
 Text = Annotated[str, BeforeValidator(_text)]
+Id = Annotated[str, BeforeValidator(_id)]
 
 
 class View(BaseModel):
@@ -84,7 +114,7 @@ class Meta(View):
 
 class Resource(View):
     resource_type: str = Field(alias="resourceType")
-    id: Text = Field(min_length=1)
+    id: Id = Field(min_length=1)
     meta: Meta = Field(default_factory=lambda: Meta.model_validate({}))
     modifier_extension: list[Json] = Field([], alias="modifierExtension")
 
@@ -112,6 +142,7 @@ class Address(View):
 class RelatedContact(View):
     name: HumanName | None = None
     telecom: list[ContactPoint] = []
+    address: Address | None = None
 
 
 class Patient(Resource):
@@ -121,6 +152,7 @@ class Patient(Resource):
     address: list[Address] = []
     birth_date: Text | None = Field(None, alias="birthDate")
     deceased: Text | None = Field(None, alias="deceasedDateTime")
+    is_deceased: bool | None = Field(None, alias="deceasedBoolean")
     contact: list[RelatedContact] = []
 
 
@@ -201,6 +233,8 @@ class Practitioner(Resource):
     identifier: list[Identifier] = []
     name: list[HumanName] = []
     telecom: list[ContactPoint] = []
+    address: list[Address] = []
+    birth_date: Text | None = Field(None, alias="birthDate")
     qualification: list[Qualification] = []
 
 
@@ -308,20 +342,37 @@ class ClaimResponse(Resource):
 
 class RelatedPerson(Resource):
     patient: Reference = Reference()
+    identifier: list[Identifier] = []
     name: list[HumanName] = []
     telecom: list[ContactPoint] = []
     address: list[Address] = []
+    birth_date: Text | None = Field(None, alias="birthDate")
 
 
 R = TypeVar("R", bound=Resource)
 
 
-def without_nulls(value: Any) -> Any:
-    """The same JSON without explicit nulls, which FHIR forbids and servers send all the same."""
+def cleaned(value: Any) -> Any:
+    """The same JSON without what FHIR forbids and servers send all the same: nulls, and halves of UTF-16 pairs.
+
+    Raises:
+        UnusableResource: it is nested so deeply that it cannot be followed.
+    """
+    try:
+        return _cleaned(value)
+    except RecursionError:
+        raise UnusableResource(
+            value if isinstance(value, dict) else None, f"is nested too deeply; {_CORRECT}"
+        ) from None
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+        return {_cleaned(key): _cleaned(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [without_nulls(item) for item in value if item is not None]
+        return [_cleaned(item) for item in value if item is not None]
     return value
 
 
@@ -333,17 +384,38 @@ def read(view: type[R], resource: object) -> R:
             modifierExtension, which FHIR forbids to ignore.
     """
     if not isinstance(resource, dict):
-        raise UnusableResource(None, f"expected a JSON object for {view.__name__}, found {type(resource).__name__}")
+        raise UnusableResource(None, f"expected a JSON object for {view.__name__}, found {json_type(resource)}")
     if resource.get("resourceType") != view.__name__:
         raise UnusableResource(resource, f"expected a {view.__name__}")
     try:
-        seen = view.model_validate(without_nulls(resource))
+        seen = view.model_validate(cleaned(resource))
     except ValidationError as problem:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in problem.errors(include_input=False))
-        raise UnusableResource(resource, wrong) from None
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {_said(e)}" for e in problem.errors(include_input=False))
+        raise UnusableResource(resource, f"{wrong}; {_CORRECT}") from None
     if seen.modifier_extension:
-        raise UnusableResource(resource, "modifierExtension: changes the meaning in a way Claimwright does not know")
+        raise UnusableResource(
+            resource, "modifierExtension: changes the meaning in a way Claimwright does not know; work on it by hand"
+        )
     return seen
+
+
+_CORRECT = "correct it in the EHR"
+
+
+def _said(error: ErrorDetails) -> str:
+    """A field's error in plain words."""
+    kind = error["type"]
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind.startswith(("int", "decimal", "finite")):
+        return "expected a number"
+    return _EXPECTED.get(kind, "expected true or false" if kind.startswith("bool") else "cannot be used")
+
+
+def json_type(value: object) -> str:
+    """What JSON calls the type of a value."""
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
 
 
 def objects(value: object) -> list[Json]:
@@ -367,13 +439,13 @@ def instant(text: str | None) -> datetime | None:
         if text:
             day(text)
         return None
+    day(text)
+    if not _FHIR_TIME.fullmatch(text):
+        raise ValueError("not a FHIR dateTime")
     value = datetime.fromisoformat(text)
     if value.tzinfo is None:
         raise ValueError("a time without an offset")
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("a time outside the calendar") from None
+    return value.astimezone(UTC)
 
 
 def day(text: str | None) -> date | None:
@@ -384,7 +456,7 @@ def day(text: str | None) -> date | None:
     """
     if not text:
         return None
-    if not _FHIR_DATE.match(text):
+    if not _FHIR_DATE.fullmatch(text):
         raise ValueError("not a FHIR date")
     if len(text) in (4, 7):
         date.fromisoformat(text + "-01-01" if len(text) == 4 else text + "-01")

@@ -74,6 +74,7 @@ class _Mapper:
             client_deceased=complaints.field(patient, "deceasedDateTime", patient.deceased, views.day)
             if patient
             else None,
+            client_died_undated=bool(patient and patient.is_deceased and not patient.deceased),
             rendering=performer,
             place_of_service=self._place(location),
             billing_provider=self.options.billing_provider

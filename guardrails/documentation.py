@@ -29,7 +29,7 @@ SIGNED_EARLY = rule(
 NO_DIAGNOSIS = rule(
     "DX-010",
     Effect.HOLD,
-    "The visit has no ICD-10-CM diagnosis to point to.",
+    "The visit has no ICD-10-CM diagnosis to point to (Encounter.diagnosis, or a Condition of this Encounter).",
     authority="domain 0.3 (10), DX-01",
     cured_by=CuredBy.NOTE,
     lacks="C09",

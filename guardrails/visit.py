@@ -64,6 +64,37 @@ PART_2_LABELS = frozenset({Label.PART_2.value, "Title38Section7332", "SUD", "ETH
 SENSITIVE_LABELS = frozenset({"R", "HIV", "STD", "SDV", "SEX", "VIO", "TBOO", "GDIS", "MST"})
 """Labels handled as restricted: a basis is needed before the note leaves for a model (domain 9.4)."""
 
+NAMED_LABELS = frozenset(
+    [
+        "B",
+        "DELAU",
+        "ENCRYPT",
+        "MASK",
+        "REDACT",
+        "ANONY",
+        "PSEUD",
+        "HIDE",
+        "NOAUTH",
+        "NOCOLLECT",
+        "NODSCLCD",
+        "NODSCLCDS",
+        "NOINTEGRATE",
+        "NOLIST",
+        "NOMOU",
+        "NOORGPOL",
+        "NOPAT",
+        "NOPERSISTP",
+        "NORDSCLCDS",
+        "NORDSLCD",
+        "NOREUSE",
+        "NOVIP",
+        "ORCON",
+        "CPLYPOL",
+        "CPLYCD",
+    ]
+)
+"""HL7's further obligations and refrains: what they ask for is a person's to decide, but their names can be shown."""
+
 ORDINARY_LABELS = frozenset(
     {
         "U",
@@ -204,6 +235,7 @@ class Visit:
     client_names: tuple[str, ...] = field(default=(), repr=False)
     client_birth_date: date | None = field(default=None, repr=False)
     client_deceased: date | None = field(default=None, repr=False)
+    client_died_undated: bool = False
     rendering: Clinician | None = None
     place_of_service: str | None = None
     billing_provider: str | None = None

@@ -12,6 +12,7 @@ from guardrails.rules import CuredBy, Effect, rule
 from guardrails.time_statements import Role
 from guardrails.verdict import Finding, found
 from guardrails.visit import (
+    NAMED_LABELS,
     ORDINARY_LABELS,
     PART_2_LABELS,
     PSYCHOTHERAPY_NOTE_LABELS,
@@ -62,7 +63,7 @@ SELF_PAY = rule(
 UNKNOWN_LABEL = rule(
     "PRIV-040",
     Effect.HOLD,
-    "The record carries a security label that needs a person's decision ({label}).",
+    "The record carries a security label that needs a person's decision ({label}); look at its labels in the EHR.",
     authority="domain 9.4; fhir 9 rule 5",
     cured_by=CuredBy.CODER,
 )
@@ -83,7 +84,7 @@ UNFINISHED = rule(
 NO_DATE = rule(
     "VISIT-030",
     Effect.HOLD,
-    "The date of service is not known: the visit has no start, or the facility's time zone is not known.",
+    "The date of service is not known: the visit has no start (Encounter.period.start), or the facility's time zone is not known (its Location, or the setting ehr.zone).",
     authority="domain 4.2 C02; design: Minutes",
     cured_by=CuredBy.CODER,
 )
@@ -107,6 +108,13 @@ AFTER_DEATH = rule(
     "The date of service lies after the client's date of death.",
     authority="domain X-D25",
     cured_by=CuredBy.NOBODY,
+)
+DIED_UNDATED = rule(
+    "VISIT-034",
+    Effect.HOLD,
+    "The EHR says that the client has died and not when (Patient.deceasedDateTime); the visit may lie after it.",
+    authority="domain X-D25",
+    cured_by=CuredBy.CODER,
 )
 NO_NOTE = rule(
     "NOTE-010",
@@ -140,7 +148,7 @@ WITHDRAWN = rule(
 UNREADABLE = rule(
     "NOTE-040",
     Effect.HOLD,
-    "A note of this visit cannot be read: {because}.",
+    "A note of this visit ({note}) cannot be read: {because}.",
     authority="design: Limits",
     cured_by=CuredBy.NOTE,
 )
@@ -173,6 +181,13 @@ CLONED = rule(
     authority="domain 4.2 C20, X-D06; CMS and OIG on cloned notes",
     cured_by=CuredBy.NOTE,
     lacks="C20",
+)
+NO_PARTY = rule(
+    "VISIT-040",
+    Effect.HOLD,
+    "The visit does not say {who}; no Claim can be drafted without it.",
+    authority="R4 Claim.patient, Claim.provider",
+    cured_by=CuredBy.CODER,
 )
 PAYER_ORDER = rule(
     "PAYER-010",
@@ -212,7 +227,8 @@ def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
     known = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
     unknown = sorted(labels - known)
     if unknown:
-        findings.append(found(UNKNOWN_LABEL, label=", ".join(unknown)))
+        shown = dict.fromkeys(label if label in NAMED_LABELS else "one of the site's own" for label in unknown)
+        findings.append(found(UNKNOWN_LABEL, label=", ".join(shown)))
     return tuple(findings)
 
 
@@ -228,7 +244,7 @@ def status(visit: Visit, context: Context) -> tuple[Finding, ...]:
     if not visit.notes.notes:
         findings.append(found(NO_NOTE))
     findings.extend(
-        found(UNREADABLE, because=note.unreadable_because or "unknown reason")
+        found(UNREADABLE, note=f"DocumentReference/{note.id}", because=note.unreadable_because or "unknown reason")
         for note in notes
         if note.status is NoteStatus.UNREADABLE
     )
@@ -250,12 +266,20 @@ def _dates(visit: Visit, context: Context) -> list[Finding]:
         findings.append(found(BEFORE_BIRTH))
     if visit.client_deceased and day > visit.client_deceased:
         findings.append(found(AFTER_DEATH))
+    if visit.client_died_undated:
+        findings.append(found(DIED_UNDATED))
     return findings
 
 
 def attended(visit: Visit, context: Context, readings: Sequence[Reading]) -> tuple[Finding, ...]:
     """What the record itself says against a service on this date (no-show, another date, another visit's note)."""
     findings: list[Finding] = []
+    if not visit.client_id:
+        findings.append(found(NO_PARTY, who="whose it is (Encounter.subject)"))
+    if not visit.billing_provider:
+        findings.append(
+            found(NO_PARTY, who="who bills it (Encounter.serviceProvider, or the setting ehr.billing_provider)")
+        )
     if not visit.payer_order_known:
         findings.append(found(PAYER_ORDER))
     if isinstance(context.earlier_notes, Known):

@@ -81,8 +81,6 @@ def bundle_site(settings: Settings, path: Path, *, policy: Policy | None = None)
         UnusableBundle: the file is not a FHIR Bundle, or holds no Encounter.
     """
     records = {str(r.encounter["id"]): r for r in read_bundle(settings, path)}
-    if not records:
-        raise UnusableBundle(f"{path.name}: the Bundle holds no Encounter")
 
     def read(encounter_id: str) -> VisitRecord:
         if encounter_id not in records:
@@ -111,7 +109,9 @@ def read_bundle(settings: Settings, path: Path) -> list[VisitRecord]:
         content = json.loads(path.read_bytes())
     except OSError as problem:
         raise UnusableBundle(f"{path.name}: cannot be read ({problem.strerror})") from None
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise UnusableBundle(f"{path.name}: it is nested too deeply") from None
+    except ValueError:
         raise UnusableBundle(f"{path.name}: not valid JSON") from None
     try:
         return bundle_records(settings, content)

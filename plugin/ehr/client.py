@@ -13,12 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 import tenacity
 
-from fhir_mappings.views import Json, objects
+from fhir_mappings.views import Json, UnusableResource, cleaned, is_id, is_type, objects
 from plugin.ehr import errors
 from plugin.ehr.urls import resolve
 from plugin.settings import EhrSettings, Limits
@@ -73,14 +72,18 @@ class FhirClient:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def _resolve(self, url: str) -> str:
-        return resolve(self.base, url, self._trusted)
+    def _resolve(self, url: str, what: str) -> str:
+        try:
+            return resolve(self.base, url, self._trusted)
+        except errors.UnsafeUrl as problem:
+            raise errors.UnsafeUrl(f"{what}: {problem}") from None
 
     # --- reading ---
 
     def capabilities(self) -> Json:
         """The server's CapabilityStatement."""
-        return self._object("GET", self._resolve("metadata"), what="CapabilityStatement")[0]
+        what = "CapabilityStatement"
+        return self._object("GET", self._resolve("metadata", what), what=what)[0]
 
     def smart_configuration(self) -> dict[str, Any]:
         """The server's `.well-known/smart-configuration`: how an app signs in there.
@@ -89,7 +92,7 @@ class FhirClient:
             EhrError: it has none, or it is no JSON object.
         """
         what = "smart-configuration"
-        response = self._send("GET", self._resolve(".well-known/smart-configuration"), what=what)
+        response = self._send("GET", self._resolve(".well-known/smart-configuration", what), what=what)
         try:
             body = response.json()
         except (ValueError, RecursionError):
@@ -104,17 +107,24 @@ class FhirClient:
         Raises:
             EhrError: see `plugin.ehr.errors`.
         """
-        url = self._resolve(f"{kind}/{quote(logical_id, safe='')}")
-        body = self._object("GET", url, what=f"{kind}/{logical_id}")[0]
-        if body["resourceType"] != kind:  # an OperationOutcome with status 200, for one
-            raise errors.NotFhir(f"{kind}/{logical_id}: the EHR answered with another resource")
-        return body
+        return self._read(kind, logical_id)[0]
 
     def read_with_etag(self, kind: str, logical_id: str) -> tuple[Json, str | None]:
         """One resource and the ETag to update it with."""
-        url = self._resolve(f"{kind}/{quote(logical_id, safe='')}")
-        body, response = self._object("GET", url, what=f"{kind}/{logical_id}", fresh=True)
+        body, response = self._read(kind, logical_id, fresh=True)
         return body, _etag(response, body)
+
+    def _read(self, kind: str, logical_id: str, *, fresh: bool = False) -> tuple[Json, httpx.Response]:
+        """The resource asked for and no other: another Patient's names would leave the client's own unmasked."""
+        if not is_type(kind) or not is_id(logical_id):
+            raise errors.NotFound(
+                f"{kind if is_type(kind) else 'resource'}: the reference holds no type and logical id"
+            )
+        what = f"{kind}/{logical_id}"
+        body, response = self._object("GET", self._resolve(what, what), what=what, fresh=fresh)
+        if body["resourceType"] != kind or body.get("id") != logical_id:  # an OperationOutcome with status 200, for one
+            raise errors.NotFhir(f"{what}: the EHR answered with another resource; report it to its administrator")
+        return body, response
 
     def search(self, kind: str, parameters: Parameters, *, fresh: bool = False) -> Iterator[Json]:
         """All matches of a search over all pages, each once, newest version; entries of other types are left out.
@@ -134,11 +144,11 @@ class FhirClient:
         yield from seen.values()
 
     def _pages(self, kind: str, parameters: Parameters, *, fresh: bool) -> Iterator[Json]:
-        url = self._resolve(f"{kind}/_search")
+        url = self._resolve(f"{kind}/_search", f"search {kind}")
         try:
             page, _ = self._object("POST", url, what=f"search {kind}", form=parameters, fresh=fresh, safe=True)
         except (errors.NotOffered, errors.NotFound):  # no POST search here
-            url = self._resolve(kind)
+            url = self._resolve(kind, f"search {kind}")
             page, _ = self._object("GET", url, what=f"search {kind}", query=parameters, fresh=fresh)
         followed = {url}
         for _ in range(self._limits.pages):
@@ -151,7 +161,7 @@ class FhirClient:
             )
             if not following:
                 return
-            url = self._resolve(str(following))
+            url = self._resolve(str(following), f"search {kind}")
             if url in followed:
                 raise errors.TooMuch(f"search {kind}: the server's next links run in a circle")
             followed.add(url)
@@ -160,7 +170,7 @@ class FhirClient:
 
     def fetch(self, url: str) -> tuple[str, bytes]:
         """The media type and bytes of an attachment's URL, a Binary resource unpacked by the caller."""
-        response = self._send("GET", self._resolve(url), what="attachment")
+        response = self._send("GET", self._resolve(url, "attachment"), what="attachment")
         return response.headers.get("content-type", ""), response.content
 
     # --- writing ---
@@ -174,13 +184,15 @@ class FhirClient:
         headers = {"Prefer": "return=representation"}
         if if_none_exist:
             headers["If-None-Exist"] = if_none_exist
-        return self._write("POST", self._resolve(kind), resource, headers, what=f"create {kind}")
+        what = f"create {kind}"
+        return self._write("POST", self._resolve(kind, what), resource, headers, what=what)
 
     def update(self, resource: Json, *, etag: str | None) -> tuple[Json, str | None]:
         """Replace a resource, only if it is still at `etag`."""
         kind, logical_id = resource["resourceType"], resource["id"]
         headers = {"Prefer": "return=representation"} | ({"If-Match": etag} if etag else {})
-        return self._write("PUT", self._resolve(f"{kind}/{logical_id}"), resource, headers, what=f"{kind}/{logical_id}")
+        what = f"{kind}/{logical_id}"
+        return self._write("PUT", self._resolve(what, what), resource, headers, what=what)
 
     def _write(
         self, method: str, url: str, resource: Json, headers: dict[str, str], *, what: str
@@ -192,7 +204,7 @@ class FhirClient:
                 return body, _etag(response, body)
         location = response.headers.get("location") or response.headers.get("content-location")
         if location:  # `return=minimal`: read what was written
-            parts = self._resolve(location).split("/_history/")[0].rsplit("/", 2)
+            parts = self._resolve(location, what).split("/_history/")[0].rsplit("/", 2)
             return self.read_with_etag(parts[-2], parts[-1])
         raise errors.NotFhir(f"{what}: the server answered {response.status_code} without the resource or its place")
 
@@ -217,10 +229,12 @@ class FhirClient:
         if "json" not in response.headers.get("content-type", ""):
             raise errors.NotFhir(f"{what}: the answer is not JSON; is the base URL right, or a login page in the way?")
         try:
-            body = response.json()
-        except (ValueError, RecursionError):
+            body = cleaned(response.json())
+        except (RecursionError, UnusableResource):
+            raise errors.NotFhir(f"{what}: the answer is nested too deeply") from None
+        except ValueError:
             raise errors.NotFhir(f"{what}: the answer is not valid JSON") from None
-        if not isinstance(body, dict) or not isinstance(body.get("resourceType"), str):
+        if not isinstance(body, dict) or not is_type(body.get("resourceType")):
             raise errors.NotFhir(f"{what}: the answer is JSON, but no FHIR resource")
         return body
 
@@ -286,7 +300,7 @@ class FhirClient:
         if 200 <= status < 300:
             return
         detail = _issues(response)
-        said = f"{what}: the EHR answered {status}{detail}"
+        said = f"{what}: the EHR answered {status}{detail}{_ADVICE.get(status, _ADVICE_500 if status >= 500 else '')}"
         if status == 429 or (status == 503 and "retry-after" in response.headers):
             raise _Again(errors.Throttled(said), _retry_after(response))
         if status in _RETRIED:
@@ -294,7 +308,7 @@ class FhirClient:
                 raise _Again(errors.Unreachable(said), None)
             raise errors.OutcomeUnknown(f"{said}; it may have been written")
         if 300 <= status < 400:
-            raise errors.UnsafeUrl(f"{said}: redirects are not followed; set the base URL to its final address")
+            raise errors.UnsafeUrl(f"{said}; redirects are not followed; set the base URL to its final address")
         kinds: dict[int, type[errors.EhrError]] = {
             401: errors.Unauthorized,
             403: errors.Forbidden,
@@ -308,7 +322,53 @@ class FhirClient:
         raise kinds.get(status, errors.Refused)(said)
 
 
-_INCOMPLETE = {"incomplete", "timeout", "too-costly", "throttled", "transient", "exception"}
+_INCOMPLETE = ("incomplete", "timeout", "too-costly", "throttled", "transient", "exception")
+_ISSUE_TYPES = frozenset(
+    [
+        "invalid",
+        "structure",
+        "required",
+        "value",
+        "invariant",
+        "security",
+        "login",
+        "unknown",
+        "expired",
+        "forbidden",
+        "suppressed",
+        "processing",
+        "not-supported",
+        "duplicate",
+        "multiple-matches",
+        "not-found",
+        "deleted",
+        "too-long",
+        "code-invalid",
+        "extension",
+        "too-costly",
+        "business-rule",
+        "conflict",
+        "transient",
+        "lock-error",
+        "no-store",
+        "exception",
+        "timeout",
+        "incomplete",
+        "throttled",
+        "informational",
+    ]
+)
+"""R4's closed list (issue-type). Another word may be anything, and is not shown."""
+
+_ADVICE = {
+    401: "; renew the access token",
+    403: "; ask the EHR's administrator for access",
+    404: "; check the id and the base URL",
+    410: "; it was deleted there",
+    501: "; it does not offer this",
+    429: "; it asks for patience, try again later",
+}
+_ADVICE_500 = "; try again later"
 
 
 def _refuse_incomplete(resource: object, kind: str) -> None:
@@ -316,7 +376,7 @@ def _refuse_incomplete(resource: object, kind: str) -> None:
     if not isinstance(resource, dict) or resource.get("resourceType") != "OperationOutcome":
         return
     for issue in objects(resource.get("issue")):
-        if issue.get("severity") in {"error", "fatal"} or issue.get("code") in _INCOMPLETE:
+        if issue.get("severity") in ("error", "fatal") or issue.get("code") in _INCOMPLETE:
             raise errors.Unreachable(f"search {kind}: the EHR says that its answer is not complete; try again")
 
 
@@ -329,7 +389,7 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 def _retry_after(response: httpx.Response) -> float | None:
     text = response.headers.get("retry-after", "").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
         return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
@@ -341,13 +401,7 @@ def _issues(response: httpx.Response) -> str:
     """The issue codes of an OperationOutcome; its free text may hold data and is left out."""
     try:
         body: Any = response.json()
-        codes = sorted(
-            {
-                str(i["code"])
-                for i in body["issue"]
-                if isinstance(i, dict) and str(i.get("code", "")).replace("-", "").isalpha()
-            }
-        )
+        codes = sorted({str(i.get("code")) for i in objects(body["issue"])} & _ISSUE_TYPES)
         return f" ({', '.join(codes)})" if codes else ""
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""

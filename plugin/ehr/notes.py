@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import json
+import mimetypes
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ EXTRACTOR_VERSION = "notes-2"
 """Raise it when the same bytes give another text: drafts made before are then made anew."""
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u00ad\U000e0000-\U000e007f]")
+_MEDIA_TYPES = {*mimetypes.MimeTypes().types_map_inv[True], "unnamed", "application/dicom", "text/rtf", "text/xml"}
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -193,5 +195,5 @@ def _hash_remark(attachment: views.Attachment, body: Body) -> str | None:
 
 def _not_supported(content_types: Sequence[str | None]) -> str:
     kinds = sorted({(t or "").split(";")[0].strip().lower() or "unnamed" for t in content_types})
-    shown = [k if re.fullmatch(r"[\w.+-]+/[\w.+-]+", k) or k == "unnamed" else "unusual" for k in kinds]
+    shown = sorted({k if k in _MEDIA_TYPES else "unusual" for k in kinds})
     return f"its format is not supported ({', '.join(shown)})"

@@ -7,8 +7,9 @@ Each look-up runs where the settings ask for it, our scopes cover it and the ser
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
+from fhir_mappings import views
 from fhir_mappings.bundles import earlier_documents
 from fhir_mappings.records import ContextRecord, Found, NoteRecord
 from fhir_mappings.views import Json, objects
@@ -142,8 +143,11 @@ def _attachments(document: Json) -> list[Json]:
 
 
 def _instant(text: object) -> datetime | None:
+    """A period's start, of a date alone its midnight."""
+    if not isinstance(text, str):
+        return None
     try:
-        value = datetime.fromisoformat(str(text))
+        day = views.day(text)
+        return views.instant(text) or (datetime.combine(day, time(), UTC) if day else None)
     except ValueError:
         return None
-    return value if value.tzinfo else value.replace(tzinfo=UTC)

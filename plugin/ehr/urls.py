@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 from plugin.ehr.errors import UnsafeUrl
 
 _PORTS = {"http": 80, "https": 443}
+_LONGEST = 8192
 
 
 def resolve(base: str, url: str, trusted: Iterable[str] = ()) -> str:
@@ -24,7 +25,7 @@ def resolve(base: str, url: str, trusted: Iterable[str] = ()) -> str:
         UnsafeUrl: it leads to another scheme, host, port or path, or is written to look as if it did not.
     """
     refused = UnsafeUrl("a link leads outside the EHR's base; it was not followed")
-    if not url or url.startswith("//") or any(c in url for c in "\\\r\n\t "):
+    if not url or len(url) > _LONGEST or url.startswith("//") or not url.isprintable() or "\\" in url or " " in url:
         raise refused
     for other in trusted:
         inner = other.rstrip("/") + "/"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fhir_mappings import views
-from fhir_mappings.bundles import encounters_of
+from fhir_mappings.bundles import another_clients, encounters_of, of_client
 from fhir_mappings.records import NoteRecord, VisitRecord
 from fhir_mappings.views import Json, objects, reference_of
 from plugin.ehr import errors
@@ -53,7 +53,9 @@ class VisitReader:
         encounter = self._client.read("Encounter", encounter_id)
         patient_reference = reference_of(encounter.get("subject"))
         patient = self._optional(patient_reference, problems)
-        documents = self._documents(encounter_id, patient_reference)
+        found = self._documents(encounter_id, patient_reference)
+        documents = [d for d in found if of_client(d, patient_reference)]
+        problems += [another_clients(d) for d in found if d not in documents]
         others = tuple(self._around(encounter, patient_reference, documents, problems))
         surroundings = Surroundings(self._client, self.capabilities, self._settings, self._limits)
         return VisitRecord(
@@ -73,11 +75,7 @@ class VisitReader:
         else:
             parameters = {"patient": patient, "category": NOTE_CATEGORY}
         found = self._client.search("DocumentReference", parameters, fresh=True)
-        return [
-            d
-            for d in found
-            if f"Encounter/{encounter_id}" in encounters_of(d) and reference_of(d.get("subject")) in ("", patient)
-        ]
+        return [d for d in found if f"Encounter/{encounter_id}" in encounters_of(d)]
 
     def _note(self, document: Json) -> NoteRecord:
         return self._notes.record(document, self._fetched)

@@ -39,8 +39,9 @@ BROKEN, HEALTHY = (fixtures.load_one(fixtures.ROOT / "development" / n) for n in
 PAYERS = fixtures.ROOT.parent / "sandbox" / "payers.toml"
 with (Path(__file__).parents[1] / "spec" / "bad_input.csv").open(encoding="utf-8", newline="") as _table:
     ROWS = list(csv.DictReader(_table))
-LIMITS = Limits(pages=3, resources=50, response_bytes=2000, read_seconds=2, request_seconds=2)
-PRIVATE = ("Calloway", "Tobias", "budget", "receipts", "RB-1")
+LIMITS = Limits(pages=3, resources=50, response_bytes=2500, read_seconds=2, request_seconds=2)
+PRIVATE = ("Wendell", "Ostrava", "Tobias", "Renner", "budget", "receipts", "RB-1", "\ud800", "\x1b")
+DEEP = '{"extension": [' * 400 + "]}" * 400
 BYTES: dict[str, Callable[[], bytes]] = {
     "empty": lambda: b"",
     "blank": lambda: b" \n ",
@@ -86,6 +87,8 @@ def changed(path: str, change: str) -> Any:
         return json.loads(change)
     if change == "DELETE":
         del node[last]
+    elif change == "DEEP":
+        node[last] = ["DEEP"]
     elif change in BYTES:
         node[last] = base64.b64encode(BYTES[change]()).decode("ascii")
     else:
@@ -120,7 +123,7 @@ def seen(row: dict[str, str], folder: Path) -> tuple[str, str, bool]:
     file.write_bytes(
         row["change"].encode("utf-8", "surrogateescape")
         if row["path"] == "file"
-        else json.dumps(changed(row["path"], row["change"])).encode()
+        else json.dumps(changed(row["path"], row["change"])).replace('"DEEP"', DEEP).encode()
     )
     try:
         bundle_site(built.settings, file)
@@ -147,6 +150,7 @@ def seen(row: dict[str, str], folder: Path) -> tuple[str, str, bool]:
         texts, outcomes = said[HEALTHY.name]
         return " / ".join(texts), "gone", outcomes == ["ready"]
     texts, outcomes = said[BROKEN.name]
+    "".join(texts).encode()  # what is said can be printed
     shared = set(said[HEALTHY.name][0]) & set(texts)  # complaints about the Bundle as a whole
     healthy = said[HEALTHY.name][1] == ["ready"] and set(said[HEALTHY.name][0]) <= shared
     return " / ".join(texts), outcomes[0], healthy
@@ -172,9 +176,23 @@ ANSWERS: dict[str, Answer] = {
     "utf8": Answer(200, b'{"resourceType": "\xff"}'),
     "deep": Answer(200, b"[" * 1900),
     "patient": Answer(200, {"resourceType": "Patient", "id": "1"}),
-    "large": Answer(200, {"resourceType": "Bundle", "x": "y" * 3000}),
+    "large": Answer(200, {"resourceType": "Bundle", "x": "y" * 4000}),
     "redirect": Answer(302, None, {"Location": "https://elsewhere.example/"}),
-    "outcome": Answer(422, {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "invalid", "diagnostics": "Calloway"}]}),
+    "outcome": Answer(422, {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "invalid", "diagnostics": "Ostrava"}]}),
+    "outcome-named": Answer(422, {"resourceType": "OperationOutcome", "issue": [{"code": "Wendell-Ostrava"}, {"code": "Ostrava"}]}),
+    "outcome-shapes": Answer(422, {"resourceType": "OperationOutcome", "issue": [{"severity": {}, "code": ["Ostrava"]}, "Ostrava", None]}),
+    "cut-short-shapes": Answer(200, {"resourceType": "OperationOutcome", "issue": [{"severity": {}, "code": []}, {"severity": "fatal", "code": 3}]}),
+    "patience": Answer(429, None, {"Retry-After": "\u00b2"}),
+    "other-patient": Answer(200, {"resourceType": "Patient", "id": "2", "name": [{"family": "Ostrava"}]}),
+    "no-id": Answer(200, {"resourceType": "Patient"}),
+    "type-named": Answer(200, {"resourceType": "Wendell Ostrava", "id": "1"}),
+    "next-nul": Answer(200, {"resourceType": "Bundle", "link": [{"relation": "next", "url": "Patient?a=\u0000"}]}),
+    "next-delete": Answer(200, {"resourceType": "Bundle", "link": [{"relation": "next", "url": "Patient?a=\u007f"}]}),
+    "next-surrogate": Answer(200, b'{"resourceType": "Bundle", "link": [{"relation": "next", "url": "https://\\ud800/"}]}'),
+    "next-list": Answer(200, {"resourceType": "Bundle", "link": [{"relation": "next", "url": ["Ostrava"]}]}),
+    "next-port": Answer(200, {"resourceType": "Bundle", "link": [{"relation": "next", "url": "http://x:99999999/"}]}),
+    "next-long": Answer(200, {"resourceType": "Bundle", "link": [{"relation": "next", "url": "P?" + "a" * 1500}]}),
+    "deep-extension": Answer(200, b'{"resourceType": "Patient", "id": "1", "x": ' + b"[" * 900 + b"]" * 900 + b"}"),
     "partial": Answer(200, {"resourceType": "Bundle", "entry": [{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "incomplete"}]}}]}),
     "failed": Answer(200, {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "exception"}]}),
     "elsewhere": Answer(200, {"resourceType": "Bundle", "link": [{"relation": "next", "url": "https://evil.example/fhir?page=2"}]}),
@@ -193,6 +211,7 @@ def test_a_servers_bad_answer_is_said_exactly(row: dict[str, str], scripted: Scr
     ):
         list(client.search("Patient", {"_id": "1"})) if row["path"] == "search" else client.read("Patient", "1")
     assert f"{type(problem.value).__name__}: {problem.value}" == row["shows"]
+    assert not [word for word in PRIVATE if word in row["shows"]]
 
 
 def test_the_table_is_large_enough_and_the_good_visit_is_good(tmp_path: Path) -> None:

@@ -269,6 +269,7 @@ def test_impossible_dates_are_refused(prove: Prove) -> None:
     """X-D25, X-D26."""
     assert "VISIT-032" in ids(prove(skills(client_birth_date=date(2026, 3, 3)), asked("H2014", 3)))
     assert "VISIT-033" in ids(prove(skills(client_deceased=date(2026, 3, 1)), asked("H2014", 3)))
+    assert "VISIT-034" in ids(prove(skills(client_died_undated=True), asked("H2014", 3)))
 
 
 def test_without_a_known_zone_clock_times_hold(prove: Prove) -> None:

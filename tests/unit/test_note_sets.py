@@ -73,6 +73,7 @@ def url(place: str) -> list[Json]:
             {"a": "superseded", "b": "superseded", "c": "signed"},
         ),
         ([document("a"), document("b", relates=("transforms", "a"))], {"a": "signed", "b": "rendition"}),
+        ([document("a", relates=("transforms", "a"))], {"a": "signed"}),
         ([document("a", ""), document("b", relates=("transforms", "a"))], {"a": "signed", "b": "signed"}),
         (
             [document("a", content=url("Binary/1")), document("b", content=url("Binary/1"))],
