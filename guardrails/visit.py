@@ -65,33 +65,8 @@ SENSITIVE_LABELS = frozenset({"R", "HIV", "STD", "SDV", "SEX", "VIO", "TBOO", "G
 """Labels handled as restricted: a basis is needed before the note leaves for a model (domain 9.4)."""
 
 NAMED_LABELS = frozenset(
-    [
-        "B",
-        "DELAU",
-        "ENCRYPT",
-        "MASK",
-        "REDACT",
-        "ANONY",
-        "PSEUD",
-        "HIDE",
-        "NOAUTH",
-        "NOCOLLECT",
-        "NODSCLCD",
-        "NODSCLCDS",
-        "NOINTEGRATE",
-        "NOLIST",
-        "NOMOU",
-        "NOORGPOL",
-        "NOPAT",
-        "NOPERSISTP",
-        "NORDSCLCDS",
-        "NORDSLCD",
-        "NOREUSE",
-        "NOVIP",
-        "ORCON",
-        "CPLYPOL",
-        "CPLYCD",
-    ]
+    """B DELAU ENCRYPT MASK REDACT ANONY PSEUD HIDE NOAUTH NOCOLLECT NODSCLCD NODSCLCDS NOINTEGRATE NOLIST NOMOU
+    NOORGPOL NOPAT NOPERSISTP NORDSCLCDS NORDSLCD NOREUSE NOVIP ORCON CPLYPOL CPLYCD""".split()
 )
 """HL7's further obligations and refrains: what they ask for is a person's to decide, but their names can be shown."""
 

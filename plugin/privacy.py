@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fhir_mappings.identifiers import SurfaceForm
+from fhir_mappings.identifiers import SurfaceForm, folded
 from guardrails.evidence import find
 from guardrails.verdict import Finding, Proposal, Quoted, found
 from guardrails.visit import Context, Note, Visit
@@ -64,9 +64,9 @@ class Outgoing:
 
 # What looks like an identifier although FHIR does not know it. A date of birth counts as one only beside its label.
 _PATTERNS = (
-    ("EMAIL", re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+\w")),
+    ("EMAIL", re.compile(r"[\w.+-]+\s?@\s?[\w-]+\.[\w.-]+\w")),
     ("SSN", re.compile(r"\b\d{3}-\d{2}-\d{4}\b|(?<!\d)\d{9}(?!\d)")),
-    ("PHONE", re.compile(r"(?<![\d/])(?:\+?1[ .-]?)?\(?\d{3}\)?[ .–-]?\d{3}[ .–-]?\d{4}(?![\d/])")),
+    ("PHONE", re.compile(r"(?<![\d/])(?:\+?1[ .-]?)?\(?\d{3}\)?[ ._·/-]{0,3}\d{3}[ ._·/-]{0,3}\d{4}(?![\d/])")),
     (
         "NUMBER",
         re.compile(
@@ -176,17 +176,15 @@ def _identifying(text: str, forms: Sequence[SurfaceForm]) -> list[tuple[int, int
     found: list[tuple[int, int, str]] = []
     taken = bytearray(len(text))
     matches: list[tuple[int, int, str]] = []
-    straight = text.replace("’", "'")
+    plain, places = folded(text)
     for form in forms:
-        edge = (r"(?<![^\W_])" if form.text[0].isalnum() else "", r"(?![^\W_])" if form.text[-1].isalnum() else "")
-        words = r"[\s_]+".join(map(re.escape, form.text.replace("’", "'").split()))
-        pattern = re.compile(edge[0] + words + edge[1], re.IGNORECASE if form.any_case else 0)
-        matches += [(m.start(), m.end(), form.kind) for m in pattern.finditer(straight)]
+        pattern = re.compile(form.pattern, re.IGNORECASE if form.any_case else 0)
+        matches += [(places[m.start()], places[m.end() - 1] + 1, form.kind) for m in pattern.finditer(plain)]
     for kind, pattern in _PATTERNS:
-        for m in pattern.finditer(text):
+        for m in pattern.finditer(plain):
             skipped = len(m.group(0)) - len(m.group(0).lstrip(":# "))
             start = m.end() - len(m[m.lastgroup]) if m.lastgroup else m.start() + skipped
-            matches.append((start, m.end(), kind))
+            matches.append((places[start], places[m.end() - 1] + 1, kind))
     for start, end, kind in sorted(matches, key=lambda m: (m[0] - m[1], m)):
         if not any(taken[start:end]):
             taken[start:end] = b"\x01" * (end - start)

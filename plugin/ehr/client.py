@@ -324,39 +324,9 @@ class FhirClient:
 
 _INCOMPLETE = ("incomplete", "timeout", "too-costly", "throttled", "transient", "exception")
 _ISSUE_TYPES = frozenset(
-    [
-        "invalid",
-        "structure",
-        "required",
-        "value",
-        "invariant",
-        "security",
-        "login",
-        "unknown",
-        "expired",
-        "forbidden",
-        "suppressed",
-        "processing",
-        "not-supported",
-        "duplicate",
-        "multiple-matches",
-        "not-found",
-        "deleted",
-        "too-long",
-        "code-invalid",
-        "extension",
-        "too-costly",
-        "business-rule",
-        "conflict",
-        "transient",
-        "lock-error",
-        "no-store",
-        "exception",
-        "timeout",
-        "incomplete",
-        "throttled",
-        "informational",
-    ]
+    """invalid structure required value invariant security login unknown expired forbidden suppressed processing
+    not-supported duplicate multiple-matches not-found deleted too-long code-invalid extension too-costly
+    business-rule conflict transient lock-error no-store exception timeout incomplete throttled informational""".split()
 )
 """R4's closed list (issue-type). Another word may be anything, and is not shown."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from fhir_mappings.identifiers import SurfaceForm
+from fhir_mappings.identifiers import words
 from guardrails import codebook
 from guardrails.visit import Visit
 from plugin import disclosures, pipeline, privacy
@@ -27,7 +27,7 @@ from tests.scripted import Answer, ScriptedServer
 REAL = EhrSettings(base_url="https://ehr.example/fhir")
 ORDINARY = ModelSettings(base_url="https://model.example/v1", basis="BAA 12")
 COVERING = ModelSettings(base_url="https://model.example/v1", basis="BAA 12", protected_basis="QSOA 7")
-FORMS = (SurfaceForm("CLINICIAN", "Tobias Renner"),)
+FORMS = (words("CLINICIAN", "Tobias Renner"),)
 BASIS = replace(TODAY, disclosure_basis="Consent/k")
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from fhir_mappings.identifiers import SurfaceForm, identifiers_of
+from fhir_mappings.identifiers import identifiers_of, words
 from fhir_mappings.records import VisitRecord
 from guardrails.evidence import prove
 from guardrails.visit import Visit
@@ -22,11 +22,11 @@ TEXT = (
     "Start time: 2:00 PM\nStop   time:\t2:45 PM\nGrace Ostrava rehearsed the budget twice.\nSigned by Tobias Renner\n"
 )
 FORMS = (
-    SurfaceForm("CLIENT", "Grace Ostrava"),
-    SurfaceForm("CLINICIAN", "Tobias Renner"),
-    SurfaceForm("CLIENT", "Ostrava", any_case=False),
-    SurfaceForm("CLIENT", "Grace", any_case=False),
-    SurfaceForm("MRN", "RB-104417"),
+    words("CLIENT", "Grace Ostrava"),
+    words("CLINICIAN", "Tobias Renner"),
+    words("CLIENT", "Ostrava", any_case=False),
+    words("CLIENT", "Grace", any_case=False),
+    words("MRN", "RB-104417"),
 )
 SANDBOX = EhrSettings(sandbox=True)
 
@@ -141,6 +141,59 @@ def test_names_are_known_in_the_spellings_people_use(name: dict[str, object], wr
     (outgoing,) = privacy.open_gate(a_visit(a_note(written)), TODAY, identifiers_of(record), SANDBOX, None)
     left = re.sub(r"CLIENT-\d{3}|\b(?:Ms|Mrs|Mr|and|s)\b|[^\w]|_", "", outgoing.sent.text)
     assert left == ""
+
+
+CLIENT = {
+    "resourceType": "Patient",
+    "id": "p",
+    "name": [{"family": "Zquorlby", "given": ["Wexaphine", "Oolvenna"]}, {"family": "Kvíntarsk"}],
+    "identifier": [{"value": "ZQ-77319048"}],
+    "telecom": [
+        {"system": "phone", "value": "(614) 555-0136"},
+        {"system": "email", "value": "w.zquorlby@mail.example"},
+    ],
+    "address": [{"line": ["41 Vraxley Terrace"]}],
+    "birthDate": "1971-11-09",
+    "contact": [{"name": {"family": "Uxbrindle"}, "address": {"line": ["5 Ploverquist Way"]}}],
+}
+AROUND: tuple[dict[str, object], ...] = (
+    {"resourceType": "RelatedPerson", "id": "r", "name": [{"family": "Ythrobald"}], "birthDate": "1944-06-23"},
+    {"resourceType": "Practitioner", "id": "q", "birthDate": "1969-08-17", "identifier": [{"value": "1730998843"}]},
+    {"resourceType": "Practitioner", "id": "s", "address": [{"line": ["9 Dwelphin Court"]}]},
+    {"resourceType": "Coverage", "id": "c", "subscriberId": "QMEM88144029"},
+)
+
+
+@pytest.mark.parametrize(
+    "written",
+    """the Zquorlbys|Zquorlbys chart|wexaphine|zquorlby,wexaphine|WexaphineZquorlby|Wexaphine-Zquorlby|Zquor\u00adlby|Zquor\u200blby
+Zquor-\\nlby|Ｚｑｕｏｒｌｂｙ|Wexaphi\u0301ne|Kvi\u0301ntarsk|KVINTARSK|W.Z.|W. O. Z.|Wexaphine1|Nov. 9, 1971|Nov 9 71|9-Nov-71
+11 09 1971|19711109|11091971|11/9/71|11–09–1971|11‑09‑1971|1971.11.09|11 / 09 / 1971|November 9th 1971|9th of November 1971
+November 9,1971|NOVEMBER 9, 1971|09 Nov 1971|09/11/1971|614‑555‑0136|614 - 555 - 0136|614\u00a0555\u00a00136|614/555/0136
+614_555_0136|(614)555-0136|+16145550136|1-614-555-0136|614—555—0136|555-0136|614·555·0136|614,555,0136|614\\n555-0136
+6 1 4 5 5 5 0 1 3 6|ZQ77319048|ZQ 77319048|77319048|ZQ‑77319048|QMEM 88144029|QMEM-88144029|88144029|w.zquorlby @ mail.example
+w.zquorlby(at)mail.example|41 Vraxley Ter.|Vraxley Terrace|41, Vraxley Terrace|9 Dwelphin Ct|5 Ploverquist Way|June 23, 1944
+08/17/1969|Ythrobald's|173-099-8843|Uxbrindle""".replace("\n", "|")
+    .replace("\\n", "\n")
+    .split("|"),
+)
+def test_identifiers_are_known_however_they_are_written(written: str) -> None:
+    """Broken over lines, run together, in figures or words, with any dash or blank; the words around it stay."""
+    record = VisitRecord(ehr_id="t", encounter={}, patient=CLIENT, others=AROUND)
+    visit = a_visit(a_note(f"we met {written} then talked"))
+    (outgoing,) = privacy.open_gate(visit, TODAY, identifiers_of(record), SANDBOX, None)
+    assert re.fullmatch(r"we met (the )?[A-Z]+-\d{3}('s|\.)?( chart|1)? then talked", outgoing.sent.text), (
+        outgoing.sent.text
+    )
+    assert outgoing.original_of(outgoing.sent.text) == f"we met {written} then talked"
+
+
+def test_words_and_numbers_of_the_session_are_left_alone() -> None:
+    """Times, minutes, doses, service dates and codes of a note are none of anybody's identifiers."""
+    text = "Met 11/09/2026 from 2:00 PM to 2:45 PM, 45 minutes; PHQ-9 score 9, 50 mg; H2014 x 3, F33.1, 9 of 11 goals."
+    record = VisitRecord(ehr_id="t", encounter={}, patient=CLIENT, others=AROUND)
+    (outgoing,) = privacy.open_gate(a_visit(a_note(text)), TODAY, identifiers_of(record), SANDBOX, None)
+    assert outgoing.sent.text == text
 
 
 @pytest.mark.parametrize(
