@@ -74,9 +74,13 @@ class FhirClient:
 
     def _resolve(self, url: str, what: str) -> str:
         try:
-            return resolve(self.base, url, self._trusted)
+            resolved = resolve(self.base, url, self._trusted)
+            httpx.URL(resolved)
         except errors.UnsafeUrl as problem:
             raise errors.UnsafeUrl(f"{what}: {problem}") from None
+        except httpx.InvalidURL:
+            raise errors.UnsafeUrl(f"{what}: a link is no URL; it was not followed") from None
+        return resolved
 
     # --- reading ---
 
@@ -262,6 +266,8 @@ class FhirClient:
                     self._bounded(response, what)
             except httpx.RequestError as problem:
                 raise self._lost(problem, what, repeatable) from None
+            except httpx.InvalidURL:  # httpx reads a redirect's Location although it is told not to follow it
+                raise errors.UnsafeUrl(f"{what}: the EHR redirects to what is no URL; set the base URL") from None
             self._judge(response, what, repeatable)
             return response
 
@@ -363,7 +369,7 @@ def _retry_after(response: httpx.Response) -> float | None:
         return float(text)
     try:
         return (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

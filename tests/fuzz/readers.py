@@ -24,6 +24,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from fhir_mappings import views
 from fhir_mappings.bundles import UnusableBundle, visits_in
 from fhir_mappings.context import to_context
@@ -32,15 +34,17 @@ from fhir_mappings.records import NoteRecord, SiteOptions
 from fhir_mappings.views import UnusableResource
 from fhir_mappings.visits import to_visit
 from guardrails import codebook, policies
-from plugin import proposals_file
+from plugin import privacy, proposals_file
 from plugin.ehr import formats
 from plugin.ehr.capabilities import read_capabilities
-from plugin.ehr.errors import UnsafeUrl
+from plugin.ehr.client import FhirClient
+from plugin.ehr.errors import EhrError, UnsafeUrl
 from plugin.ehr.formats import FormatLimits, UnreadableNote
 from plugin.ehr.urls import resolve
-from plugin.settings import Limits
+from plugin.settings import EhrSettings, Limits
 from sandbox import fixtures
 from tests import documents
+from tests.conftest import TODAY, a_note, a_visit
 
 LINES = ("Service: Skills training", "Start time: 2:00 PM", "Stop time: 2:45 PM", "Client said “fine” – progress.")
 SEEDS = {
@@ -123,6 +127,11 @@ ODD: list[Any] = [
     "\ud800",
     "\u202e",
     "9999-12-31T23:59:59-23:59",
+    "0001-01-01T00:00:00Z",
+    "0001-01-01",
+    "1e5000",
+    "Wendell Ostrava",
+    json.loads('{"extension": [' * 100 + "]}" * 100),
     "2026-02-30",
     "x" * 300,
     [[[[]]]],
@@ -211,6 +220,82 @@ def _bundle(rng: random.Random) -> None:
             disclosure_basis=None,
             complaints=mapped.complaints,
         )
+        "\n".join(mapped.complaints.said).encode()  # what is said can be printed
+
+
+OUTCOME = {
+    "resourceType": "OperationOutcome",
+    "issue": [{"severity": "error", "code": "transient", "diagnostics": "x", "details": {"text": "y"}}],
+}
+PAGE = {
+    "resourceType": "Bundle",
+    "type": "searchset",
+    "link": [{"relation": "self", "url": "Patient"}, {"relation": "next", "url": "https://ehr.example/fhir?page=2"}],
+    "entry": [*({"resource": r} for r in FIXTURE.resources[:3]), {"resource": OUTCOME}],
+}
+_HEADERS = {"Retry-After": "120", "ETag": 'W/"1"', "Location": "https://ehr.example/fhir/Patient/1/_history/1"}
+
+
+def _answers(rng: random.Random) -> None:
+    """A server whose statuses, headers and bodies are all odd: read, searched and written to."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        body = json.dumps(_json(rng, rng.choice((PAGE, OUTCOME, FIXTURE.resources[0])))).encode()
+        if rng.random() < 0.3:
+            body = _bytes(rng, body, [b"\\ud800", b"\\u0000", b"1e9999", b"[" * 300, b"null", b"\xff", b"NaN"])
+        headers = [
+            (
+                name.encode(),
+                _bytes(rng, value.encode(), [b"\xb2", b"9" * 400, b" ", b";", b"Mon, 01 Jan 0001 00:00:00 GMT"])
+                .replace(b"\n", b"")
+                .replace(b"\r", b""),
+            )
+            for name, value in _HEADERS.items()
+            if rng.random() < 0.3
+        ]
+        kind = rng.choice(
+            ("application/fhir+json", "application/json; charset=latin-1", "text/html", "json; charset=x")
+        )
+        status = rng.choice((200, 200, 200, 201, 204, 302, 400, 401, 404, 409, 412, 422, 429, 500, 503, 600))
+        return httpx.Response(status, content=body, headers=[*headers, (b"Content-Type", kind.encode())])
+
+    settings, last = EhrSettings(base_url="https://ehr.example/fhir"), None
+    limits = Limits(pages=3, resources=50, read_seconds=1)
+    with FhirClient(settings, limits, transport=httpx.MockTransport(answer), sleep=lambda _: None) as client:
+        for act in (
+            lambda: client.read("Patient", "1"),
+            lambda: list(client.search("Patient", {"_id": "1"})),
+            lambda: client.create({"resourceType": "Patient"}, if_none_exist="identifier=x"),
+            lambda: client.fetch("Binary/1"),
+        ):
+            try:
+                act()
+            except EhrError as refusal:
+                str(refusal).encode()
+                last = refusal
+    if last:
+        raise last
+
+
+FORMS = identifiers_of(next(iter(visits_in(BUNDLE, lambda d, _: NoteRecord(d, ""), ehr_id="fuzz"))))
+
+
+def _gate(rng: random.Random) -> None:
+    """Whatever is replaced, the map leads from the sent text back to the whole note."""
+    tokens = [form.pattern[-12:].encode() for form in FORMS[:9]]
+    tokens += [
+        "\u00ad".encode(),
+        "\u2011".encode(),
+        "ﬁ".encode(),
+        "\u0301".encode(),
+        b"-\n",
+        b"555-0136",
+        b"CLIENT-001",
+    ]
+    text = _bytes(rng, ("\n".join(LINES) + " (614) 555-0136 -\n").encode(), tokens).decode("utf-8", "replace")
+    (out,) = privacy.open_gate(a_visit(a_note(text)), TODAY, FORMS, EhrSettings(sandbox=True), None)
+    assert "".join(text[slice(*s.original)] for s in out.segments) == text, "the segments do not cover the note"
+    assert [s.sent[0] for s in out.segments[1:]] == [s.sent[1] for s in out.segments[:-1]], "gaps in the sent text"
 
 
 _DATES = ("2026-03-02T14:00:00-05:00", "2026-03-02", "2026", "0001-01-01T00:00:00+14:00", "20260302T1400Z")
@@ -266,17 +351,21 @@ READERS: dict[str, tuple[Callable[[random.Random], object], int]] = {
     "C-CDA": (_note(formats.CCDA), 15),
     "PDF": (_note(formats.PDF), 1),
     "Bundle to visit": (_bundle, 2),
+    "answers over HTTP": (_answers, 3),
+    "privacy gate": (_gate, 3),
     "CapabilityStatement": (lambda rng: read_capabilities(_json(rng, STATEMENT)), 1),
     "dates": (_date, 20),
     "URLs": (_url, 20),
     "policy": (_policy, 8),
     "proposals": (_proposal, 13),
 }
+IN_CHILD = {"HTML", "RTF", "C-CDA", "PDF"}
 REFUSALS = (
     UnreadableNote,
     UnusableBundle,
     UnusableResource,
     UnsafeUrl,
+    EhrError,
     ValueError,
     policies.PolicyError,
     proposals_file.UnusableProposals,
@@ -295,8 +384,10 @@ def run(inputs: int, seed: int, *, progress: Callable[[str], None] = lambda _: N
         try:
             READERS[name][0](rng)
             tally.read[name] += 1
-        except (RecursionError, MemoryError):
+        except (RecursionError, MemoryError) as complex_:
             tally.gave_up[name] += 1
+            if name not in IN_CHILD:
+                tally.defects.append(f"{name}: seed {number}: {type(complex_).__name__}")
         except REFUSALS as refusal:
             plain = type(refusal) in (ValueError, UnicodeDecodeError, UnicodeEncodeError)
             if plain and name != "dates":
@@ -344,7 +435,7 @@ def main() -> int:
             f"# Fuzzing the readers\n\n{datetime.now(UTC):%Y-%m-%d}, commit {commit}, Python {platform.python_version()}, "
             f"seeds {asked.seed} to {asked.seed + asked.inputs - 1}: {asked.inputs} random and mutated inputs in {seconds:.0f} s "
             f"(`make fuzz`).\n\nTried: notes in each format (bytes flipped, cut, repeated, with words of the format put in), Bundles,\n"
-            f"CapabilityStatements, dates, URLs, policies and proposals (nodes replaced by nulls, other types, huge numbers, lone\n"
+            f"CapabilityStatements, answers over HTTP, dates, URLs, policies and proposals (nodes replaced by nulls, other types, huge numbers, lone\n"
             f"surrogates, parts of themselves). The formats were read in process, where a too complex one is counted; in use the\n"
             f"child process dies of it and the note is unreadable.\n\n{table(tally)}\n\n{failed}\n",
             encoding="utf-8",

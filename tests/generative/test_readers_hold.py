@@ -10,4 +10,4 @@ def test_readers_read_or_refuse_by_name() -> None:
     tally = run(4000, seed=10_000_000)
     assert tally.defects == []
     assert set(tally.read) == set(READERS)
-    assert set(tally.refused) >= set(READERS) - {"CapabilityStatement", "plain text"}
+    assert set(tally.refused) >= set(READERS) - {"CapabilityStatement", "plain text", "privacy gate"}

@@ -112,11 +112,11 @@ def test_unusable_proposals_are_named_by_place(
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ("[]", "expected a FHIR Bundle, found list"),
-        ('{"resourceType": "Patient"}', "expected a FHIR Bundle, found Patient"),
+        ("[]", "expected a FHIR Bundle, found a list"),
+        ('{"resourceType": "Patient"}', "expected a FHIR Bundle, found a Patient"),
         ('{"resourceType": "Bundle"}', "the Bundle holds no Encounter"),
         ("nonsense", "not valid JSON"),
-        ("[" * 100_000, "not valid JSON"),
+        ("[" * 100_000, "nested too deeply"),
     ],
 )
 def test_an_unusable_bundle_is_named(run: Run, tmp_path: Path, content: str, complaint: str) -> None:
