@@ -129,6 +129,8 @@ _BETWEEN = r"[\W_]{0,3}"
 def words(kind: str, text: str, *, any_case: bool = True) -> SurfaceForm:
     """Words as they stand, over any white space, and an s after them (a family, or a forgotten apostrophe)."""
     inner = r"[\s_]+".join(map(re.escape, _plain(text).split()))
+    if not inner:  # only invisible characters
+        return SurfaceForm(kind, r"(?!)")
     plural = "s?" if inner[-1:].isalpha() else ""
     before = _NO_LETTER_BEFORE if _plain(text)[:1].isalnum() else ""
     return SurfaceForm(kind, f"{before}{inner}{plural}{_NO_LETTER_AFTER if plural else ''}", any_case)
@@ -228,7 +230,8 @@ _STREETS = {
 def _names(kind: str, names: Iterable[views.HumanName]) -> Iterator[SurfaceForm]:
     """Full forms in any case; single words as people write them, for "Grace" is a person and "grace" is a word."""
     for name in names:
-        given, family, text = [_plain(g) for g in name.given if g], _plain(name.family or ""), _plain(name.text or "")
+        given = [plain for each in name.given if (plain := _plain(each).strip())]
+        family, text = _plain(name.family or "").strip(), _plain(name.text or "").strip()
         for first in given if family else ():
             yield from _full(kind, first, family)
         for whole in {*given, family, text} - {""}:
