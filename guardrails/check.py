@@ -12,6 +12,7 @@ from dataclasses import replace
 from guardrails import claim_edits, code_validity, documentation, evidence, modifiers, time_units, visit_status
 from guardrails.codebook import Codebook, normalize
 from guardrails.documented_time import documented_time
+from guardrails.examined import Examined
 from guardrails.policies import Policy
 from guardrails.reading import Reading, read
 from guardrails.rules import CuredBy, Effect, rule
@@ -78,7 +79,7 @@ def check(
         for position, proposal in enumerate(proposals)
     ]
     candidates = [c for c, _ in examined if c is not None]
-    across = claim_edits.across_lines(candidates, visit, context)
+    across = claim_edits.across_lines(candidates, visit, context, codebook, policy)
     verdicts = []
     for position, (_, verdict) in enumerate(examined):
         findings = (*verdict.findings, *across.get(position, ()))
@@ -134,7 +135,7 @@ def _examine(
     codebook: Codebook,
     policy: Policy,
     readings: dict[str, Reading],
-) -> tuple[claim_edits.Candidate | None, Verdict]:
+) -> tuple[Examined | None, Verdict]:
     """One proposal on its own, every family of rules in turn."""
     on = visit.date_of_service
     assert on is not None  # visit_status.status stops visits without a date
@@ -188,7 +189,7 @@ def _examine(
     verdict = Verdict(
         proposal=proposal, outcome=outcome_of(findings), findings=tuple(findings), line=line, fix=allowed.fix
     )
-    return claim_edits.Candidate(position, code, line, tuple(findings)), verdict
+    return Examined(position, code, line, tuple(findings)), verdict
 
 
 def _numbered(verdicts: Sequence[Verdict], visit: Visit) -> tuple[Verdict, ...]:

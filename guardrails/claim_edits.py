@@ -7,13 +7,15 @@ stands: taking the dearer one would be choosing upward.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
 
-from guardrails.codebook import Code, UnitRule
+from guardrails import pair_edits
+from guardrails.codebook import Code, Codebook, UnitRule
+from guardrails.examined import Examined
+from guardrails.policies import Policy
 from guardrails.rules import CuredBy, Effect, Rule, rule
-from guardrails.verdict import Finding, Outcome, ServiceLine, found, outcome_of
+from guardrails.verdict import Finding, Outcome, found, outcome_of
 from guardrails.visit import Context, Known, Visit
 
 SAME_MINUTES = rule(
@@ -84,26 +86,13 @@ ALREADY_CLAIMED = rule(
 _NO_MINUTES = frozenset({UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A line and its findings, before it is known how it gets on with the others."""
-
-    position: int
-    code: Code
-    line: ServiceLine | None
-    findings: tuple[Finding, ...]
-
-    @property
-    def alive(self) -> bool:
-        """Not rejected on its own account."""
-        return outcome_of(self.findings) is not Outcome.REJECTED
-
-
-def across_lines(candidates: Sequence[Candidate], visit: Visit, context: Context) -> dict[int, tuple[Finding, ...]]:
+def across_lines(
+    candidates: Sequence[Examined], visit: Visit, context: Context, codebook: Codebook, policy: Policy
+) -> dict[int, tuple[Finding, ...]]:
     """Findings by the position of the proposal they fall on. Does not depend on the order of the proposals."""
     found_on: dict[int, list[Finding]] = {}
 
-    def add(candidate: Candidate, finding: Finding) -> None:
+    def add(candidate: Examined, finding: Finding) -> None:
         found_on.setdefault(candidate.position, []).append(finding)
 
     alive = sorted((c for c in candidates if c.alive), key=_order)
@@ -123,15 +112,21 @@ def across_lines(candidates: Sequence[Candidate], visit: Visit, context: Context
         if clash is not None:
             add(first, found(clash, other=second.code.code))
             add(second, found(clash, other=first.code.code))
+        for candidate, finding in pair_edits.of_one_service(first, second, codebook.edits):
+            add(candidate, finding)
+    for candidate, finding in list(pair_edits.of_pairs(alive, found_on, codebook.edits, policy)):
+        add(candidate, finding)
     for candidate in alive:
         for finding in _add_on(candidate, alive, found_on, visit, context):
             add(candidate, finding)
         if _already_claimed(candidate, visit, context):
             add(candidate, found(ALREADY_CLAIMED))
+        for finding in pair_edits.of_other_claims(candidate, visit, context, codebook.edits):
+            add(candidate, finding)
     return {position: tuple(findings) for position, findings in found_on.items()}
 
 
-def _order(candidate: Candidate) -> tuple[object, ...]:
+def _order(candidate: Examined) -> tuple[object, ...]:
     """A fixed order that does not know in which order proposals came: what the line is, then how it was evidenced."""
     line = candidate.line
     return (
@@ -146,7 +141,7 @@ def _order(candidate: Candidate) -> tuple[object, ...]:
     )
 
 
-def _identical(a: Candidate, b: Candidate) -> bool:
+def _identical(a: Examined, b: Examined) -> bool:
     if a.code.code != b.code.code:
         return False
     if a.line is None or b.line is None:
@@ -154,7 +149,7 @@ def _identical(a: Candidate, b: Candidate) -> bool:
     return not ({"76", "77", "59", "XE", "XP", "XS", "XU"} & {*a.line.modifiers, *b.line.modifiers})
 
 
-def _clash(a: Candidate, b: Candidate) -> Rule | None:
+def _clash(a: Examined, b: Examined) -> Rule | None:
     """The rule that two lines break by resting on the same minutes, or on minutes not shown to be apart."""
     if _related(a.code, b.code) or a.code.unit_rule in _NO_MINUTES or b.code.unit_rule in _NO_MINUTES:
         return None
@@ -183,7 +178,7 @@ def _overlapping(a: Sequence[tuple[datetime, datetime]], b: Sequence[tuple[datet
 
 
 def _add_on(
-    candidate: Candidate, alive: Sequence[Candidate], found_on: dict[int, list[Finding]], visit: Visit, context: Context
+    candidate: Examined, alive: Sequence[Examined], found_on: dict[int, list[Finding]], visit: Visit, context: Context
 ) -> list[Finding]:
     if not candidate.code.add_on_to:
         return []
@@ -206,7 +201,7 @@ def _is_primary(code: Code, add_on: Code) -> bool:
     return code.code in add_on.add_on_to or ("E/M" in add_on.add_on_to and code.service == "evaluation_and_management")
 
 
-def _already_claimed(candidate: Candidate, visit: Visit, context: Context) -> bool:
+def _already_claimed(candidate: Examined, visit: Visit, context: Context) -> bool:
     scope = context.client_lines
     if not isinstance(scope, Known) or candidate.line is None:
         return False

@@ -18,6 +18,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from guardrails import edit_tables
+from guardrails.edit_tables import EditTables
 from guardrails.rules import CuredBy, Effect, Rule, registered
 
 HCPCS_SYSTEM = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
@@ -145,6 +147,7 @@ class Codebook:
     elements: Mapping[str, Element] = field(repr=False)
     requirements: Mapping[str, Mapping[str, Effect]] = field(repr=False)
     services: Mapping[str, re.Pattern[str]] = field(repr=False)
+    edits: EditTables
     version: str
 
     @property
@@ -335,8 +338,14 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
             services={
                 row["service"]: re.compile(row["pattern"], re.IGNORECASE) for _, row in _rows(data / "services.csv")
             },
+            edits=edit_tables.read(
+                data,
+                frozenset(c for c, meanings in codes.items() if meanings[0].service == "evaluation_and_management"),
+            ),
             version=";".join(f"{t.name}@{t.covers_through.isoformat()}" for t in tables.values()),
         )
+    except ValueError as problem:
+        raise problem if isinstance(problem, CodebookError) else CodebookError(f"{problem}; correct the line") from None
     except FileNotFoundError as problem:
         raise CodebookError(f"table {problem.filename} is missing: reinstall, or complete the folder.") from problem
 

@@ -63,6 +63,13 @@ PHYSICAL = rule(
     authority="domain 0.3 (8), X-T07",
     cured_by=CuredBy.NOBODY,
 )
+UNIT_LIMIT = rule(
+    "UNIT-042",
+    Effect.BLOCK,
+    "More units than Medicare takes on one line of this code ({cap}); the whole line would be denied.",
+    authority="Medicare practitioner MUE table of 2024-07-01; domain 6.4",
+    cured_by=CuredBy.NOBODY,
+)
 PAYER_CAP = rule(
     "UNIT-041",
     Effect.BLOCK,
@@ -209,6 +216,9 @@ def _rung(code: Code, minutes: int, codebook: Codebook, on: date) -> Code | None
     return fitting[-1] if fitting else None
 
 
+_SINGLE = frozenset({UnitRule.EVENT, UnitRule.SESSION, UnitRule.PER_DIEM, UnitRule.PER_MONTH})
+
+
 @dataclass(frozen=True, slots=True)
 class Allowed:
     """The units that a line may carry, with what was found and the lower value that fits, if one does."""
@@ -231,6 +241,9 @@ def allow(
     payer_cap = policy.of(code.code).max_units
     if payer_cap is not None and proposed > payer_cap:
         return Allowed(0, "", (found(PAYER_CAP, cap=payer_cap),), None)
+    limit = codebook.edits.limit(code.code, policy.kind)
+    if limit is not None and proposed > limit and (limit == 0 or code.unit_rule not in _SINGLE):
+        return Allowed(0, "", (found(UNIT_LIMIT, cap=limit),), None)
     if code.unit_rule is UnitRule.UNDECIDED:
         return Allowed(0, "", (found(UNDECIDED, code=code.code),), None)
     counted = count(code, minutes, policy, codebook, on)
@@ -256,7 +269,7 @@ def _compare(code: Code, proposed: int, counted: Counted, minutes: Minutes | Non
             findings.append(found(LOWER_THAN_RECORD))
             counted = Counted(code, 1, f"{minutes.minutes if minutes else 0} documented minutes", 1)
         units = 1
-    single = code.unit_rule in {UnitRule.EVENT, UnitRule.SESSION, UnitRule.PER_DIEM, UnitRule.PER_MONTH}
+    single = code.unit_rule in _SINGLE
     if single and proposed > 1:
         fix = fix or Fix(code=code.code, units=1)
         findings.append(found(ONE_ONLY, code=code.code, proposed=proposed))

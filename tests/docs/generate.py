@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import tempfile
@@ -58,6 +59,20 @@ def rules_page() -> str:
     for service, required in sorted(book.requirements.items()):
         shown = [e if effect == "hold" else f"({e})" for e, effect in required.items()]
         lines.append(f"| {service.replace('_', ' ')} | {' '.join(shown)} |")
+    lines += [
+        "",
+        "## Lines beside each other, by example",
+        "",
+        "Each row is a test (`tests/spec/lines_together.csv`): `*` marks a line that its note does not yet support, `@b` another",
+        "clinician, `-59` a modifier. The lines lie at different times of one day.",
+        "",
+        "| lines | payer | findings | why |",
+        "|---|---|---|---|",
+    ]
+    with (ROOT / "tests" / "spec" / "lines_together.csv").open(encoding="utf-8", newline="") as table:
+        lines += [
+            f"| {r['lines']} | {r['payer']} | {r['says'] or 'none'} | {r['why']} |" for r in csv.DictReader(table)
+        ]
     return "\n".join(lines) + "\n"
 
 

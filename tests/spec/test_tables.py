@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from guardrails import time_units
+from guardrails import policies, time_units
 from guardrails.codebook import Codebook
 from guardrails.policies import Policy, QuarterHourRule
+from guardrails.rules import Effect
 from guardrails.time_statements import ClockRange, TimeStatement, read_times
 from guardrails.verdict import Minutes
 from tests.conftest import DAY
@@ -80,3 +81,25 @@ def _shown(statement: TimeStatement) -> str:
 
 def _clock(minutes: int) -> str:
     return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    ("name", "units", "payer", "expected"),
+    [
+        ("90840", 4, "medicare", ["UNIT-042"]),
+        ("90840", 3, "medicare", []),
+        ("90840", 4, "unknown", []),
+        ("90882", 1, "medicare", ["UNIT-042"]),
+        ("90882", 1, "unknown", []),
+    ],
+)
+def test_medicares_limit_of_units_refuses_the_line(
+    name: str, units: int, payer: str, expected: list[str], book: Codebook
+) -> None:
+    """Domain 6.4: the whole line would be denied; other payers have limits of their own."""
+    code = book.find(name, DAY)
+    assert code is not None
+    minutes = Minutes(minutes=210, source="clock")
+    allowed = time_units.allow(code, units, minutes, policies.load(payer), book, DAY)
+    assert [f.rule_id for f in allowed.findings if f.effect is Effect.BLOCK] == expected

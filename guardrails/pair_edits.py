@@ -1,0 +1,156 @@
+"""Lines that one clinician does not bill beside each other: NCCI pairs and the same-day rules of H and T codes.
+
+The column-1 line of a pair stands if it is complete, and the other is refused; where it is not, both wait. Nothing is said
+of which would be worth more, and no modifier is suggested: naming one would be asking for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from guardrails.edit_tables import EditTables, Pair
+from guardrails.examined import Examined
+from guardrails.policies import Policy
+from guardrails.rules import CuredBy, Effect, rule
+from guardrails.verdict import Finding, Outcome, found, outcome_of
+from guardrails.visit import Context, Known, OtherLine, Visit
+
+COLUMN_2 = rule(
+    "EDIT-060",
+    Effect.BLOCK,
+    "{code} is not billed beside {other} for one client, clinician and date, under any modifier; {other} stands.",
+    authority="NCCI practitioner pairs of 2024-07-01, indicator 0; NCCI Medicaid manual ch. XI; domain 6.1",
+    cured_by=CuredBy.NOBODY,
+)
+PAIR_OPEN = rule(
+    "EDIT-061",
+    Effect.HOLD,
+    "{code} and {other} are not billed together for one client, clinician and date; which of them stands is open.",
+    authority="NCCI practitioner pairs of 2024-07-01, indicator 0; domain 6.1",
+    cured_by=CuredBy.CODER,
+)
+PAIR_APART = rule(
+    "EDIT-062",
+    Effect.HOLD,
+    "{code} stands beside {other} only as a separate service, and nothing on the lines says that it was one.",
+    authority="NCCI practitioner pairs of 2024-07-01, indicator 1; domain 6.1",
+    cured_by=CuredBy.CODER,
+)
+PAIR_CLAIMED = rule(
+    "EDIT-064",
+    Effect.HOLD,
+    "Another claim of this client, clinician and date carries {other}, which is not billed beside {code}.",
+    authority="NCCI practitioner pairs of 2024-07-01; domain 6.1",
+    cured_by=CuredBy.CODER,
+)
+ONE_SERVICE = rule(
+    "EDIT-070",
+    Effect.HOLD,
+    "{code} and {other} are not billed for the same {within} by one clinician: {because}.",
+    authority="domain 6.2 (SD-01, SD-06, SD-12, SD-13)",
+    cured_by=CuredBy.CODER,
+)
+UNUSUAL_TOGETHER = rule(
+    "EDIT-071",
+    Effect.WARN,
+    "{code} and {other} for the same {within}: {because}.",
+    authority="domain 6.2 (SD-02, SD-04, SD-05)",
+    cured_by=CuredBy.CODER,
+)
+
+_SEPARATE = frozenset({"25", "59", "XE", "XP", "XS", "XU"})
+_BOUND = frozenset({"medicare", "medicaid"})  # for others NCCI is a custom, and a person decides
+
+
+def of_pairs(
+    alive: Sequence[Examined], earlier: Mapping[int, Sequence[Finding]], tables: EditTables, policy: Policy
+) -> Iterator[tuple[Examined, Finding]]:
+    """Findings of the pairs among a visit's lines. `earlier` are those that other edits left, by position."""
+    above: dict[int, list[tuple[Examined, Pair]]] = {}
+    for low in alive:
+        for high in alive:
+            pair = tables.pairs.get((high.code.code, low.code.code))
+            if pair is not None and _one_clinician(high, low) and not _one_ladder(high, low):
+                above.setdefault(low.position, []).append((high, pair))
+
+    def complete(candidate: Examined) -> bool:
+        return outcome_of([*candidate.findings, *earlier.get(candidate.position, ())]) is Outcome.READY
+
+    def stands(candidate: Examined, asked: frozenset[int] = frozenset()) -> bool:
+        asked |= {candidate.position}
+        rivals = [high for high, pair in above.get(candidate.position, ()) if pair.never and high.position not in asked]
+        return complete(candidate) and not any(stands(rival, asked) for rival in rivals)
+
+    for low in alive:
+        for high, pair in above.get(low.position, ()):
+            code, other = low.code.code, high.code.code
+            if not pair.never:
+                if not _said_to_be_separate(high, low):
+                    yield low, found(PAIR_APART, code=code, other=other)
+            elif not complete(high):
+                yield low, found(PAIR_OPEN, code=code, other=other)
+                yield high, found(PAIR_OPEN, code=other, other=code)
+            elif stands(high):
+                yield low, found(COLUMN_2 if policy.kind in _BOUND else PAIR_OPEN, code=code, other=other)
+
+
+def of_one_service(first: Examined, second: Examined, tables: EditTables) -> Iterator[tuple[Examined, Finding]]:
+    """What the same-day rules say of two lines of which no pair speaks."""
+    rule_of_two = tables.same(first.code.code, second.code.code)
+    if (
+        tables.pair(first.code.code, second.code.code) is None
+        and rule_of_two is not None
+        and _one_clinician(first, second)
+    ):
+        kind = ONE_SERVICE if rule_of_two.effect is Effect.HOLD else UNUSUAL_TOGETHER
+        for one, other in ((first, second), (second, first)):
+            yield (
+                one,
+                found(
+                    kind,
+                    code=one.code.code,
+                    other=other.code.code,
+                    within=rule_of_two.within,
+                    because=rule_of_two.because,
+                ),
+            )
+
+
+def of_other_claims(candidate: Examined, visit: Visit, context: Context, tables: EditTables) -> Iterator[Finding]:
+    """Pairs and same-day rules between a line and what other claims of the client carry, where they were looked up."""
+    scope, line, on = context.client_lines, candidate.line, visit.date_of_service
+    if not isinstance(scope, Known) or line is None or on is None:
+        return
+    code = candidate.code.code
+    for other in sorted(
+        {o for o in scope.values if o.clinician_id == line.rendering_id and o.visit_id != visit.id}, key=_by_code
+    ):
+        same_date = other.date_of_service == on
+        pair = tables.pair(code, other.code)
+        if same_date and pair is not None:
+            if pair.never or not _SEPARATE & {*line.modifiers, *other.modifiers}:
+                yield found(PAIR_CLAIMED, code=code, other=other.code)
+            continue
+        rule_of_two = tables.same(code, other.code)
+        same_month = (other.date_of_service.year, other.date_of_service.month) == (on.year, on.month)
+        if rule_of_two is not None and (same_date or (same_month and rule_of_two.within == "month")):
+            kind = ONE_SERVICE if rule_of_two.effect is Effect.HOLD else UNUSUAL_TOGETHER
+            yield found(kind, code=code, other=other.code, within=rule_of_two.within, because=rule_of_two.because)
+
+
+def _by_code(line: OtherLine) -> tuple[object, ...]:
+    return line.code, line.date_of_service, line.modifiers, line.units or 0, line.visit_id or ""
+
+
+def _one_clinician(a: Examined, b: Examined) -> bool:
+    """The same rendering clinician, or one that is not known."""
+    return a.line is None or b.line is None or a.line.rendering_id == b.line.rendering_id
+
+
+def _one_ladder(a: Examined, b: Examined) -> bool:
+    return a.code.ladder is not None and a.code.ladder == b.code.ladder
+
+
+def _said_to_be_separate(a: Examined, b: Examined) -> bool:
+    modifiers = {m for each in (a, b) if each.line for m in each.line.modifiers}
+    return bool(modifiers & _SEPARATE)
