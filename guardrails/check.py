@@ -164,10 +164,11 @@ def _examine(
     doubtful = any(f.effect is Effect.HOLD for f in time.findings)
     allowed = time_units.allow(code, proposal.units, None if doubtful else time.minutes, policy, codebook, on)
     findings += allowed.findings
-    marks, about_marks = modifiers.check(code, proposal.modifiers, proof.clinician, read_here, codebook, policy, on)
+    marks, about_marks = modifiers.check(code, proposal.modifiers, proof.clinician, read_here, codebook, policy, visit)
     findings += about_marks
-    findings += documentation.place(visit, codebook)
-    pointers, about_pointers = documentation.diagnoses(code, proposal.diagnoses, visit)
+    findings += documentation.place(code, visit, codebook)
+    findings += code_validity.group_size(code, marks, read_here, visit)
+    pointers, about_pointers = documentation.diagnoses(code, proposal.diagnoses, visit, policy)
     findings += about_pointers
 
     line = None

@@ -7,7 +7,7 @@ stands: taking the dearer one would be choosing upward.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import combinations
 
 from guardrails import pair_edits
@@ -82,6 +82,14 @@ ALREADY_CLAIMED = rule(
     cured_by=CuredBy.NOBODY,
 )
 
+TOO_OFTEN = rule(
+    "EDIT-080",
+    Effect.WARN,
+    "With this line the client's claims carry more than {units} of {code} in {months} months.",
+    authority="domain 3.10",
+    cured_by=CuredBy.CODER,
+)
+
 # Lines without minutes of their own do not take part in overlaps (OV-02).
 _NO_MINUTES = frozenset({UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
 
@@ -121,6 +129,9 @@ def across_lines(
             add(candidate, finding)
         if _already_claimed(candidate, visit, context):
             add(candidate, found(ALREADY_CLAIMED))
+        if _too_often(candidate, visit, context, codebook):
+            units, months = codebook.edits.frequencies[candidate.code.code]
+            add(candidate, found(TOO_OFTEN, code=candidate.code.code, units=units, months=months))
         for finding in pair_edits.of_other_claims(candidate, visit, context, codebook.edits):
             add(candidate, finding)
     return {position: tuple(findings) for position, findings in found_on.items()}
@@ -199,6 +210,15 @@ def _add_on(
 
 def _is_primary(code: Code, add_on: Code) -> bool:
     return code.code in add_on.add_on_to or ("E/M" in add_on.add_on_to and code.service == "evaluation_and_management")
+
+
+def _too_often(candidate: Examined, visit: Visit, context: Context, codebook: Codebook) -> bool:
+    cap, scope, on = codebook.edits.frequencies.get(candidate.code.code), context.client_lines, visit.date_of_service
+    if cap is None or candidate.line is None or on is None or not isinstance(scope, Known):
+        return False
+    since = on - timedelta(days=round(cap[1] * 30.4))
+    earlier = [o for o in scope.values if o.code == candidate.code.code and since < o.date_of_service <= on]
+    return candidate.line.units + sum(o.units or 1 for o in earlier if o.visit_id != visit.id) > cap[0]
 
 
 def _already_claimed(candidate: Examined, visit: Visit, context: Context) -> bool:

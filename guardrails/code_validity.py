@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -136,6 +137,21 @@ CLIENT_ABSENT = rule(
     authority="domain 4.2 C24, TM-01, X-D09",
     cured_by=CuredBy.NOBODY,
 )
+GROUP_OF_ONE = rule(
+    "CODE-074",
+    Effect.BLOCK,
+    "The note counts one client, and {code} on this line is a group service.",
+    authority="domain GR-03, X-E45",
+    cured_by=CuredBy.NOBODY,
+)
+GROUP_TOO_LARGE = rule(
+    "CODE-075",
+    Effect.WARN,
+    "The note counts more clients than {limit}, the most that a Medicare contractor takes as a group.",
+    authority="NGS LCD L33632; domain GR-03, X-E44",
+    cured_by=CuredBy.CODER,
+)
+_LARGEST_GROUP = 12
 NO_RULES = rule(
     "CODE-080",
     Effect.HOLD,
@@ -297,6 +313,21 @@ def _mere_mention(code: Code, own: set[str], mentioned: dict[str, Quote], readin
     if code.service != "plan_development" or not mentioned.keys() - own:
         return False
     return not any({"P02", "P03", "P04"} & reading.elements.keys() for reading in readings)
+
+
+def group_size(code: Code, modifiers: Sequence[str], readings: Sequence[Reading], visit: Visit) -> tuple[Finding, ...]:
+    """A group is two clients or more; a contractor of Medicare takes twelve at most (GR-03)."""
+    if "HQ" not in modifiers and not (code.service or "").endswith("_group") and code.service != "group_psychotherapy":
+        return ()
+    texts = {note.id: note.text for note in visit.notes.evidence}
+    for reading in readings:
+        for span in reading.elements.get("G01", ()):
+            said = [int(n) for n in re.findall(r"(?<!\d)\d{1,2}(?!\d)", texts[reading.note_id][slice(*span)])]
+            if said == [1]:
+                return (found(GROUP_OF_ONE, where=[reading.at(span)], code=code.code),)
+            if len(said) == 1 and said[0] > _LARGEST_GROUP:
+                return (found(GROUP_TOO_LARGE, where=[reading.at(span)], limit=_LARGEST_GROUP),)
+    return ()
 
 
 def client_present(code: Code, codebook: Codebook, readings: Sequence[Reading]) -> tuple[Finding, ...]:

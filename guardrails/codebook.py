@@ -101,6 +101,8 @@ class Modifier:
     label: str
     conflict_set: str | None
     on_conflict: Effect | None
+    age_from: int | None
+    age_below: int | None
     in_force_from: date | None
     in_force_through: date | None
 
@@ -357,6 +359,8 @@ def _modifiers(source: Traversable) -> Iterator[Modifier]:
             label=row["label"],
             conflict_set=row["conflict_set"] or None,
             on_conflict=Effect(row["on_conflict"]) if row["on_conflict"] else None,
+            age_from=_int(row["age_from"]),
+            age_below=_int(row["age_below"]),
             in_force_from=_date(row["in_force_from"]),
             in_force_through=_date(row["in_force_through"]),
         )

@@ -26,6 +26,48 @@ SIGNED_EARLY = rule(
     cured_by=CuredBy.NOTE,
     lacks="C08",
 )
+TREATMENT = frozenset(
+    """psychotherapy group_psychotherapy family_psychotherapy family_psychotherapy_client_absent multiple_family_group
+    counseling skills_training psychosocial_rehabilitation therapeutic_behavioral community_support""".split()
+)
+"""Services that treat a disorder; assessments, screens, crisis, testing and prevention stand on other codes too (DX-03)."""
+_DEPRESSION = re.compile(r"F3[23]")
+_OUTSIDE_THE_OFFICE = frozenset({"G0017", "G0018"})
+NOT_MENTAL = rule(
+    "DX-050",
+    Effect.HOLD,
+    "The first diagnosis is none of the mental, behavioral and neurodevelopmental disorders (F01 to F99) that {code} treats.",
+    authority="domain DX-03",
+    cured_by=CuredBy.CODER,
+)
+Z_ONLY = rule(
+    "DX-051",
+    Effect.HOLD,
+    "The line points to Z codes only, and whether the payer takes them for treatment ({code}) is not known.",
+    authority="domain DX-04",
+    cured_by=CuredBy.CODER,
+)
+Z_ONLY_REFUSED = rule(
+    "DX-052",
+    Effect.BLOCK,
+    "The line points to Z codes only, which commercial payers do not take for treatment ({code}).",
+    authority="domain DX-04, X-E31",
+    cured_by=CuredBy.NOBODY,
+)
+SCREEN_OF_KNOWN = rule(
+    "DX-060",
+    Effect.BLOCK,
+    "A depression screen is not billed for a client whose depression is already diagnosed.",
+    authority="domain DX-06, X-E36; NCCI Medicaid manual ch. XI",
+    cured_by=CuredBy.NOBODY,
+)
+NOT_OUTSIDE = rule(
+    "PLACE-030",
+    Effect.BLOCK,
+    "{code} is for crisis psychotherapy outside the office and outside sites with a facility rate.",
+    authority="domain 5.4, X-E41; CMS HCPCS text",
+    cured_by=CuredBy.NOBODY,
+)
 NO_DIAGNOSIS = rule(
     "DX-010",
     Effect.HOLD,
@@ -152,7 +194,9 @@ def signed_after(notes: Sequence[Note], minutes: Minutes | None) -> tuple[Findin
     return (found(SIGNED_EARLY),) if early and len(early) == len(notes) else ()
 
 
-def diagnoses(code: Code, proposed: Sequence[str], visit: Visit) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
+def diagnoses(
+    code: Code, proposed: Sequence[str], visit: Visit, policy: Policy
+) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
     """The line's diagnosis pointers, in the visit's rank order, and what is wrong with them."""
     known = [d.code for d in sorted(visit.diagnoses, key=lambda d: (d.rank is None, d.rank or 0))]
     valid = [c for c in known if _ICD10CM.fullmatch(c)]
@@ -167,11 +211,22 @@ def diagnoses(code: Code, proposed: Sequence[str], visit: Visit) -> tuple[tuple[
         findings.append(found(NO_DIAGNOSIS))
     elif code.service == "health_behavior" and all(p.startswith("F") for p in pointers):
         findings.append(found(PHYSICAL_DIAGNOSIS))
+    elif code.service in TREATMENT:
+        if all(p.startswith("Z") for p in pointers):
+            findings.append(found(Z_ONLY_REFUSED if policy.kind == "commercial" else Z_ONLY, code=code.code))
+        elif not pointers[0].startswith("F"):
+            findings.append(found(NOT_MENTAL, code=code.code))
+    elif code.code == "G0444" and any(_DEPRESSION.match(d) for d in valid):
+        findings.append(found(SCREEN_OF_KNOWN))
     return tuple(dict.fromkeys(pointers)), tuple(findings)
 
 
-def place(visit: Visit, codebook: Codebook) -> tuple[Finding, ...]:
-    """Whether the place of service is known and a CMS code."""
+def place(code: Code, visit: Visit, codebook: Codebook) -> tuple[Finding, ...]:
+    """Whether the place of service is known, a CMS code, and one where the service can be given."""
     if visit.place_of_service is None:
         return (found(NO_PLACE),)
-    return () if visit.place_of_service in codebook.places else (found(UNKNOWN_PLACE),)
+    known = codebook.places.get(visit.place_of_service)
+    if known is None:
+        return (found(UNKNOWN_PLACE),)
+    outside = code.code in _OUTSIDE_THE_OFFICE and (known.code == "11" or known.facility_rate)
+    return (found(NOT_OUTSIDE, code=code.code),) if outside else ()

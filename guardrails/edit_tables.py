@@ -33,11 +33,12 @@ class SameDay:
 
 @dataclass(frozen=True, slots=True)
 class EditTables:
-    """Build it with `read`. Lookups are by code; `E/M` in a table stands for every evaluation-and-management code."""
+    """Build it with `read`. `frequencies` are units in a number of months (domain 3.10). Lookups are by code; `E/M` in a table stands for every evaluation-and-management code."""
 
     pairs: Mapping[tuple[str, str], Pair] = field(repr=False)
     same_day: Mapping[tuple[str, str], SameDay] = field(repr=False)
     unit_limits: Mapping[tuple[str, str], int] = field(repr=False)
+    frequencies: Mapping[str, tuple[int, int]] = field(repr=False)
 
     def pair(self, code: str, other: str) -> Pair | None:
         """The pair of two codes, whichever of them is in column 1."""
@@ -79,7 +80,8 @@ def read(data: Traversable, visits: frozenset[str]) -> EditTables:
         for second in codes(row["second"])
     }
     limits = {(row["code"], row["payer_kind"]): int(row["units"]) for _, row in _rows(data / "unit_limits.csv")}
-    return EditTables(pairs=pairs, same_day=same_day, unit_limits=limits)
+    frequencies = {row["code"]: (int(row["units"]), int(row["months"])) for _, row in _rows(data / "frequencies.csv")}
+    return EditTables(pairs=pairs, same_day=same_day, unit_limits=limits, frequencies=frequencies)
 
 
 def _rows(source: Traversable) -> Iterator[tuple[str, dict[str, str]]]:

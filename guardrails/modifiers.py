@@ -12,7 +12,7 @@ from guardrails.policies import Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
 from guardrails.verdict import Finding, found
-from guardrails.visit import Clinician
+from guardrails.visit import Clinician, Visit
 
 MALFORMED = rule(
     "MOD-010",
@@ -112,6 +112,28 @@ PROGRAM_ON_HEALTH_BEHAVIOR = rule(
     authority="domain 1 ERR16, 5.1",
     cured_by=CuredBy.NOBODY,
 )
+AGE = rule(
+    "MOD-120",
+    Effect.BLOCK,
+    "Modifier {modifier} names a programme for clients of another age.",
+    authority="domain MC-07, 5.1 (EP), 6.6",
+    cured_by=CuredBy.NOBODY,
+)
+PRESENCE = rule(
+    "MOD-121",
+    Effect.BLOCK,
+    "Modifier {modifier} says of the client's presence what the code or the note says otherwise.",
+    authority="domain MC-06",
+    cured_by=CuredBy.NOBODY,
+)
+SEPARATE_ON_EM = rule(
+    "MOD-122",
+    Effect.BLOCK,
+    "Modifier {modifier} does not belong on an evaluation-and-management code.",
+    authority="domain MC-13; NCCI Medicaid manual ch. I",
+    cured_by=CuredBy.NOBODY,
+)
+_SEPARATE = frozenset({"59", "XE", "XP", "XS", "XU"})
 REQUIRED = rule(
     "MOD-110",
     Effect.HOLD,
@@ -133,9 +155,11 @@ def check(
     readings: Sequence[Reading],
     codebook: Codebook,
     policy: Policy,
-    on: date,
+    visit: Visit,
 ) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
     """The line's modifiers as normalized, and what is wrong with them."""
+    on = visit.date_of_service
+    assert on is not None  # visit_status stops visits without a date
     modifiers = tuple(m.strip().upper() for m in proposed)
     findings: list[Finding] = []
     if any(not _FORM.fullmatch(m) for m in modifiers):
@@ -145,6 +169,8 @@ def check(
     findings.extend(found(REPEATED, modifier=m) for m, n in Counter(modifiers).items() if n > 1)
     for m in dict.fromkeys(modifiers):
         findings.extend(_one(code, m, clinician, codebook, policy, on))
+        findings.extend(_age(m, codebook, visit, on))
+        findings.extend(_presence(code, m, readings))
     findings.extend(_sets(modifiers, codebook))
     findings.extend(_group(code, modifiers, readings))
     missing = [m for m in policy.of(code.code).modifiers_required if m not in modifiers]
@@ -166,6 +192,8 @@ def _one(
         findings.append(found(PAYER_DEFINED, modifier=modifier))
     if modifier in {"AF", "AG", "AM"} and code.who == "non-physician":
         findings.append(found(PHYSICIAN))
+    if modifier in _SEPARATE and code.service == "evaluation_and_management":
+        findings.append(found(SEPARATE_ON_EM, modifier=modifier))
     if modifier == "25" and code.service != "evaluation_and_management":
         findings.append(found(NOT_EM))
     if modifier in _PROGRAM and code.service == "health_behavior":
@@ -179,6 +207,29 @@ def _one(
     ):
         findings.append(found(EDUCATION, modifier=modifier))
     return findings
+
+
+def _age(modifier: str, codebook: Codebook, visit: Visit, on: date) -> list[Finding]:
+    known, born = codebook.modifiers.get(modifier), visit.client_birth_date
+    if known is None or born is None:
+        return []
+    age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
+    too_old = known.age_below is not None and age >= known.age_below
+    too_young = known.age_from is not None and age < known.age_from
+    return [found(AGE, modifier=modifier)] if too_old or too_young else []
+
+
+def _presence(code: Code, modifier: str, readings: Sequence[Reading]) -> list[Finding]:
+    """HR says that the client was there and HS that not; the code or the note may say otherwise (MC-06)."""
+    absent = [r.at(r.client_absent) for r in readings if r.client_absent]
+    present = [r.at(span) for r in readings for span in r.elements.get("C24", ())]
+    with_client = code.service == "family_psychotherapy" or (bool(present) and not absent)
+    without = code.service == "family_psychotherapy_client_absent" or bool(absent)
+    if modifier == "HR" and without:
+        return [found(PRESENCE, where=absent[:1], modifier=modifier)]
+    if modifier == "HS" and with_client:
+        return [found(PRESENCE, where=present[:1], modifier=modifier)]
+    return []
 
 
 def _sets(modifiers: Sequence[str], codebook: Codebook) -> list[Finding]:

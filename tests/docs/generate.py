@@ -73,6 +73,30 @@ def rules_page() -> str:
         lines += [
             f"| {r['lines']} | {r['payer']} | {r['says'] or 'none'} | {r['why']} |" for r in csv.DictReader(table)
         ]
+    lines += [
+        "",
+        "## Edge cases",
+        "",
+        "Each row is a test (`tests/spec/edge_cases.csv`): a complete note with these times, what is changed, what is proposed, and our",
+        "one outcome. The last column is what the rule collection asks for, with why ours differs where it does.",
+        "",
+        "| case | note | changed | proposed | payer | outcome | rules | asked for |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    with (ROOT / "tests" / "spec" / "edge_cases.csv").open(encoding="utf-8", newline="") as table:
+        for r in csv.DictReader(table):
+            changed = "; ".join(filter(None, (r["but"], r["visit"])))
+            cells = (
+                r["case"],
+                r["note"].replace("_", " "),
+                changed,
+                r["proposed"],
+                r["payer"],
+                r["outcome"],
+                r["rules"],
+                r["domain"],
+            )
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
