@@ -341,7 +341,7 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
                 row["service"]: re.compile(row["pattern"], re.IGNORECASE) for _, row in _rows(data / "services.csv")
             },
             edits=edit_tables.read(
-                data,
+                (data, data / "cpt") if "cpt" in tables else (data,),
                 frozenset(c for c, meanings in codes.items() if meanings[0].service == "evaluation_and_management"),
             ),
             version=";".join(f"{t.name}@{t.covers_through.isoformat()}" for t in tables.values()),

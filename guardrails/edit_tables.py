@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 
@@ -53,8 +53,8 @@ class EditTables:
         return self.unit_limits.get((code, payer_kind))
 
 
-def read(data: Traversable, visits: frozenset[str]) -> EditTables:
-    """The tables of a data folder. `visits` are the codes that `E/M` stands for.
+def read(folders: Sequence[Traversable], visits: frozenset[str]) -> EditTables:
+    """The tables of the data folders, each of which may hold a part. `visits` are the codes that `E/M` stands for.
 
     Raises:
         ValueError: a line cannot be used; its file and number are named.
@@ -65,7 +65,7 @@ def read(data: Traversable, visits: frozenset[str]) -> EditTables:
             yield from sorted(visits) if word == OFFICE_AND_OTHER_VISITS else (word,)
 
     pairs: dict[tuple[str, str], Pair] = {}
-    for where, row in _rows(data / "pairs.csv"):
+    for where, row in _rows(folders, "pairs.csv"):
         if row["indicator"] not in {"0", "1"}:
             raise ValueError(f"{where}: indicator {row['indicator']!r}, expected 0 or 1")
         for first in codes(row["column_1"]):
@@ -75,16 +75,18 @@ def read(data: Traversable, visits: frozenset[str]) -> EditTables:
                 pairs[first, second] = Pair(first, second, never=row["indicator"] == "0")
     same_day = {
         (first, second): SameDay(Effect(row["effect"]), row["within"], row["because"])
-        for _, row in _rows(data / "same_day.csv")
+        for _, row in _rows(folders, "same_day.csv")
         for first in codes(row["first"])
         for second in codes(row["second"])
     }
-    limits = {(row["code"], row["payer_kind"]): int(row["units"]) for _, row in _rows(data / "unit_limits.csv")}
-    frequencies = {row["code"]: (int(row["units"]), int(row["months"])) for _, row in _rows(data / "frequencies.csv")}
+    limits = {(row["code"], row["payer_kind"]): int(row["units"]) for _, row in _rows(folders, "unit_limits.csv")}
+    frequencies = {row["code"]: (int(row["units"]), int(row["months"])) for _, row in _rows(folders, "frequencies.csv")}
     return EditTables(pairs=pairs, same_day=same_day, unit_limits=limits, frequencies=frequencies)
 
 
-def _rows(source: Traversable) -> Iterator[tuple[str, dict[str, str]]]:
-    with source.open("r", encoding="utf-8") as lines:
-        for number, row in enumerate(csv.DictReader(lines), start=2):
-            yield f"{source.name}, line {number}", row
+def _rows(folders: Sequence[Traversable], name: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for folder in folders:
+        if (folder / name).is_file():
+            with (folder / name).open("r", encoding="utf-8") as lines:
+                for number, row in enumerate(csv.DictReader(lines), start=2):
+                    yield f"{folder.name}/{name}, line {number}", row

@@ -7,6 +7,7 @@ is wrong; 3 the EHR or the model is not to be had now, try again.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -331,6 +332,43 @@ def purge(encounter: str) -> None:
         click.echo("purged" if store.purge(settings.ehr.id, encounter) else "nothing sealed for that Encounter")
     finally:
         store.close()
+
+
+@main.group("policy")
+def policy_group() -> None:
+    """Payer policies: check one that you wrote, or begin a new one."""
+
+
+@policy_group.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+@_answering
+def policy_check(file: Path) -> None:
+    """Say by line what is wrong in a policy, and which codes or elements it names that the tables do not know."""
+    book = codebook.load()
+    read = policies.read(file)
+    strange = policies.unknown_names(read, book.codes.keys(), book.elements.keys())
+    for each in strange:
+        click.echo(f"{file.name}: {each}")
+    through = f" to {read.effective_through}" if read.effective_through else ""
+    click.echo(
+        f"{read.id}: {read.payer}, {read.kind}, in force from {read.effective_from}{through}; {len(read.codes)} codes"
+    )
+    sys.exit(1 if strange else 0)
+
+
+@policy_group.command("new")
+@click.argument("name")
+@click.option(
+    "--from", "based_on", default="medicaid-generic", show_default=True, help="A packaged policy to begin from."
+)
+@_answering
+def policy_new(name: str, based_on: str) -> None:
+    """Write a commented policy to NAME.toml; it does not overwrite."""
+    file = Path(f"{name}.toml")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or file.exists():
+        raise policies.PolicyError(f"{file}: it exists, or is no name of letters, digits, dots and dashes")
+    file.write_text(policies.scaffold(name, policies.load(based_on)), encoding="utf-8")
+    click.echo(f"{file}: fill in payer and source, then run: claimwright policy check {file}")
 
 
 @main.command("vault-key")
