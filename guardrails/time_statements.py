@@ -7,6 +7,7 @@ A statement's role comes from the words beside it: a session's time, an interrup
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -293,11 +294,12 @@ def dates_in(text: str) -> Iterator[tuple[int, date]]:
 
 
 def _clock_ranges(text: str) -> Iterator[ClockRange]:
-    spans: list[tuple[int, int]] = []
+    taken = bytearray(len(text))  # one look per range, however many there are
+    dates = _Dates(text)
     for pattern in (_RANGE, _BETWEEN, _MILITARY_RANGE, _IN_OUT, _IN_OUT_MILITARY):
         labelled = pattern in (_IN_OUT, _IN_OUT_MILITARY)
         for match in pattern.finditer(text):
-            if any(s < match.end() and match.start() < e for s, e in spans):
+            if any(taken[match.start() : match.end()]):
                 continue
             times = _times_of(
                 match,
@@ -307,16 +309,16 @@ def _clock_ranges(text: str) -> Iterator[ClockRange]:
             if times is None:
                 continue
             start, end, half = times
-            spans.append(match.span())
+            taken[match.start() : match.end()] = b"\x01" * len(match[0])
             yield ClockRange(
                 match.span(),
                 start,
                 end,
                 half,
                 _role_of_clock(text, match.span(), labelled=labelled),
-                _dated(text, match.start()),
+                dates.over(match.start()),
             )
-    yield from _labelled_pairs(text, spans)
+    yield from _labelled_pairs(text, taken, dates)
 
 
 def _times_of(match: re.Match[str], *, military: bool, before: str) -> tuple[int, int, HalfDay] | None:
@@ -363,18 +365,18 @@ def _single(match: re.Match[str]) -> tuple[int, HalfDay] | None:
     return hour * 60 + int(minute or 0), HalfDay.STATED if stated else HalfDay.OPEN
 
 
-def _labelled_pairs(text: str, spans: list[tuple[int, int]]) -> Iterator[ClockRange]:
+def _labelled_pairs(text: str, taken: bytearray, dates: _Dates) -> Iterator[ClockRange]:
     """ "Start time: 2:00 PM ... Stop time: 2:45 PM", also where the two stand in different lines."""
-    free = [m for m in _START.finditer(text) if not any(s < m.end() and m.start() < e for s, e in spans)]
-    stops = [m for m in _STOP.finditer(text) if not any(s < m.end() and m.start() < e for s, e in spans)]
+    free = [m for m in _START.finditer(text) if not any(taken[m.start() : m.end()])]
+    stops = [m for m in _STOP.finditer(text) if not any(taken[m.start() : m.end()])]
+    places = [m.start() for m in stops]
     for index, start in enumerate(free):
         first = _single(start)
         if first is None:
             continue
         limit = free[index + 1].start() if index + 1 < len(free) else start.end() + 600
-        stop = next(
-            (m for m in stops if start.end() <= m.start() <= min(limit, start.end() + 600) and _single(m)), None
-        )
+        near = stops[bisect_left(places, start.end()) : bisect_right(places, min(limit, start.end() + 600))]
+        stop = next((m for m in near if _single(m)), None)
         last = _single(stop) if stop else None
         begins, ends = first[0], last[0] if last else None
         half = first[1]
@@ -390,17 +392,17 @@ def _labelled_pairs(text: str, spans: list[tuple[int, int]]) -> Iterator[ClockRa
             ends,
             half,
             _role_of_clock(text, (start.start(), start.end()), labelled=True),
-            _dated(text, start.start()),
+            dates.over(start.start()),
         )
 
 
 def _durations(text: str) -> Iterator[Duration]:
-    spans: list[tuple[int, int]] = []
+    taken = bytearray(len(text))
     for match in _LABELLED_NUMBER.finditer(text):
-        spans.append(match.span())
+        taken[match.start() : match.end()] = b"\x01" * len(match[0])
         yield Duration(match.span(), int(match["n"] or match["n2"]), Role.SESSION)
     for match in _DURATION.finditer(text):
-        if any(s < match.end() and match.start() < e for s, e in spans):
+        if any(taken[match.start() : match.end()]):
             continue
         minutes = _number(match["hours"]) * 60 + _number(match["more"]) + _number(match["minutes"])
         yield Duration(match.span(), int(minutes), _role_of_duration(text, match.span()))
@@ -428,6 +430,10 @@ def _clause(text: str, span: tuple[int, int]) -> tuple[str, str]:
     return before, after
 
 
+_LONGEST_HEADING = 200
+_STANDS_ALONE = re.compile(r"[ \t]*(?:\Z|\n|[(|,.;\t]|\s{2})")
+
+
 def _in_quotation(text: str, position: int) -> bool:
     line = text.rfind("\n", 0, position) + 1
     before = text[line:position]
@@ -446,13 +452,15 @@ def _role_of_clock(text: str, span: tuple[int, int], *, labelled: bool = False) 
         return Role.NOT_COUNTABLE
     line = text[text.rfind("\n", 0, span[0]) + 1 : span[0]]
     elsewhere = _ELSEWHERE.search(near_before if labelled else before)
-    weekday = not _DATE.search(line) and (_WEEKDAY.search(before) or _WEEKDAY.search(after))
+    weekday = (_WEEKDAY.search(before) or _WEEKDAY.search(after)) and not _DATE.search(line)
     if elsewhere or weekday:
         return Role.OTHER
     if labelled or _CLOCK_LABEL.search(before) or _GIVEN.search(before) or _GIVEN.search(near_after):
         return Role.SESSION
-    heads_line = not re.search(r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _DATE.sub("", line)))
-    stands_alone = re.match(r"[ \t]*(?:$|\n|[(|,.;\t]|\s{2})", text[span[1] :]) or _LEADING_CUE.match(after)
+    heads_line = len(line) < _LONGEST_HEADING and not re.search(
+        r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _DATE.sub("", line))
+    )
+    stands_alone = _STANDS_ALONE.match(text, span[1]) or _LEADING_CUE.match(after)
     return Role.SESSION if heads_line and stands_alone else Role.OTHER
 
 
@@ -482,26 +490,41 @@ def _role_of_duration(text: str, span: tuple[int, int]) -> Role:
     return Role.SESSION if _VERB_BEFORE.search(before) or _NOUN_AFTER.search(after) else Role.OTHER
 
 
-def _dated(text: str, position: int) -> tuple[int | None, int, int] | None:
-    """(year or None, month, day) of the date that a time stands under: before it in its line, or in a heading just above."""
-    line = text.rfind("\n", 0, position) + 1
-    own = list(_dates_near(text[line:position]))
-    if own:
-        return own[-1]
-    above = text[:line].rstrip("\n").rpartition("\n")[2].strip()
-    heading = list(_dates_near(above)) if above.endswith(":") else []
-    return heading[-1] if heading else None
+class _Dates:
+    """The dates of a text, found once: (year or None, month, day) by the place where each ends."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        found = list(_dates_near(text))
+        self._ends = [end for end, _ in found]
+        self._dates = [when for _, when in found]
+
+    def over(self, position: int) -> tuple[int | None, int, int] | None:
+        """The date that a time stands under: before it in its line, or in a heading just above."""
+        line = self._text.rfind("\n", 0, position) + 1
+        own = self._last(line, position)
+        if own is not None or line == 0:
+            return own
+        end = line - 1
+        while end > 0 and self._text[end - 1] == "\n":
+            end -= 1
+        start = self._text.rfind("\n", 0, end) + 1
+        return self._last(start, end) if self._text[max(start, end - 200) : end].rstrip().endswith(":") else None
+
+    def _last(self, start: int, end: int) -> tuple[int | None, int, int] | None:
+        index = bisect_right(self._ends, end) - 1
+        return self._dates[index] if index >= 0 and self._ends[index] > start else None
 
 
-def _dates_near(text: str) -> Iterator[tuple[int | None, int, int]]:
+def _dates_near(text: str) -> Iterator[tuple[int, tuple[int | None, int, int]]]:
     for match in _NEAR_DATE.finditer(text):
         if match["name"] or match["name2"]:
             month = _MONTHS.index((match["name"] or match["name2"])[:3].lower()) + 1
             year = match["ny"] or match["ny2"]
-            yield (int(year) if year else None), month, int(match["nd"] or match["nd2"])
+            yield match.end(), ((int(year) if year else None), month, int(match["nd"] or match["nd2"]))
         elif match["iso"]:
             year, month_text, day_text = match["iso"].split("-")
-            yield int(year), int(month_text), int(day_text)
+            yield match.end(), (int(year), int(month_text), int(day_text))
         else:
             year = match["y"]
-            yield (int(year) % 100 + 2000 if year else None), int(match["m"]), int(match["d"])
+            yield match.end(), ((int(year) % 100 + 2000 if year else None), int(match["m"]), int(match["d"]))
