@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain
 
 from guardrails.codebook import Codebook
 from guardrails.time_statements import (
@@ -204,19 +205,25 @@ def _elements(
     text: str, sections: list[Section], blank: list[tuple[int, int]], codebook: Codebook
 ) -> dict[str, tuple[tuple[int, int], ...]]:
     found: dict[str, tuple[tuple[int, int], ...]] = {}
+    empty = {start for start, _ in blank}
+    filled: dict[str, list[Section]] = {}  # by title: a note of one heading a thousand times is judged once
+    for section in sections:
+        if section.start not in empty:
+            filled.setdefault(section.title, []).append(section)
+    hidden = bytearray(len(text) + 1)
+    for start, end in blank:
+        hidden[start:end] = b"\x01" * (end - start)
     for element in codebook.elements.values():
         spans: list[tuple[int, int]] = []
-        for section in sections:
-            if not any(s == section.start for s, _ in blank) and any(
-                p.fullmatch(section.title) for p in element.headings
-            ):
-                body = section.text(text)
-                if len(re.findall(r"\w+", body)) >= 2:
-                    offset = section.body[0] + len(body) - len(body.lstrip())
-                    spans.append((offset, offset + len(body.strip())))
-                    break
+        named = (s for title, s in filled.items() if any(p.fullmatch(title) for p in element.headings))
+        for section in sorted(chain.from_iterable(named), key=lambda s: s.start):
+            body = section.text(text)
+            if len(re.findall(r"\w+", body)) >= 2:
+                offset = section.body[0] + len(body) - len(body.lstrip())
+                spans.append((offset, offset + len(body.strip())))
+                break
         for pattern in element.words:
-            match = next((m for m in pattern.finditer(text) if not any(s <= m.start() < e for s, e in blank)), None)
+            match = next((m for m in pattern.finditer(text) if not hidden[m.start()]), None)
             if match:
                 spans.append(match.span())
         if spans:
