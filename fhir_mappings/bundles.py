@@ -141,7 +141,8 @@ def of_client(document: Json, subject: str) -> bool:
 
 def another_clients(document: Json) -> str:
     """What is said of a document that names the visit and another client."""
-    named = f"DocumentReference/{document.get('id')}"
+    logical_id = document.get("id")
+    named = f"DocumentReference/{logical_id}" if is_id(logical_id) else "A DocumentReference without id"
     return f"{named}: subject: another client than the visit's; it was not used, correct it in the EHR"
 
 

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import chain, pairwise
 
 from fhir_mappings import views
 from fhir_mappings.records import VisitRecord
@@ -103,10 +104,9 @@ def folded(text: str) -> tuple[str, Sequence[int]]:
             places.append(place)
     places.append(len(text))
     whole = "".join(characters)
-    for broken in reversed(list(_BROKEN_WORD.finditer(whole))):
-        del places[broken.start() : broken.end()]
-        whole = whole[: broken.start()] + whole[broken.end() :]
-    return whole, places
+    broken = [match.span() for match in _BROKEN_WORD.finditer(whole)]
+    kept = list(pairwise([0, *chain.from_iterable(broken), len(whole) + 1]))[::2]
+    return "".join(whole[a:b] for a, b in kept), [place for a, b in kept for place in places[a:b]]
 
 
 def _plain(text: str) -> str:

@@ -199,7 +199,7 @@ def _unusable(record: NoteRecord) -> Note:
     """A document that cannot be understood is kept as unreadable: it may replace or correct the others."""
     logical_id = record.document.get("id")
     return Note(
-        id=logical_id if isinstance(logical_id, str) else "without-id",
+        id=logical_id if views.is_id(logical_id) else "without-id",
         version="",
         text="",
         status=NoteStatus.UNREADABLE,

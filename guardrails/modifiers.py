@@ -133,7 +133,6 @@ SEPARATE_ON_EM = rule(
     authority="domain MC-13; NCCI Medicaid manual ch. I",
     cured_by=CuredBy.NOBODY,
 )
-_SEPARATE = frozenset({"59", "XE", "XP", "XS", "XU"})
 REQUIRED = rule(
     "MOD-110",
     Effect.HOLD,
@@ -192,7 +191,7 @@ def _one(
         findings.append(found(PAYER_DEFINED, modifier=modifier))
     if modifier in {"AF", "AG", "AM"} and code.who == "non-physician":
         findings.append(found(PHYSICIAN))
-    if modifier in _SEPARATE and code.service == "evaluation_and_management":
+    if known.conflict_set == "distinct" and code.service == "evaluation_and_management":
         findings.append(found(SEPARATE_ON_EM, modifier=modifier))
     if modifier == "25" and code.service != "evaluation_and_management":
         findings.append(found(NOT_EM))

@@ -66,15 +66,19 @@ def of_pairs(
     alive: Sequence[Examined], earlier: Mapping[int, Sequence[Finding]], tables: EditTables, policy: Policy
 ) -> Iterator[tuple[Examined, Finding]]:
     """Findings of the pairs among a visit's lines. `earlier` are those that other edits left, by position."""
+
+    def so_far(candidate: Examined) -> Outcome:
+        return outcome_of([*candidate.findings, *earlier.get(candidate.position, ())])
+
+    def complete(candidate: Examined) -> bool:
+        return so_far(candidate) is Outcome.READY
+
     above: dict[int, list[tuple[Examined, Pair]]] = {}
     for low in alive:
-        for high in alive:
+        for high in (each for each in alive if so_far(each) is not Outcome.REJECTED):
             pair = tables.pairs.get((high.code.code, low.code.code))
             if pair is not None and _one_clinician(high, low) and not _one_ladder(high, low):
                 above.setdefault(low.position, []).append((high, pair))
-
-    def complete(candidate: Examined) -> bool:
-        return outcome_of([*candidate.findings, *earlier.get(candidate.position, ())]) is Outcome.READY
 
     def stands(candidate: Examined, asked: frozenset[int] = frozenset()) -> bool:
         asked |= {candidate.position}

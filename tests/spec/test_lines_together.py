@@ -84,6 +84,8 @@ def test_which_lines_stand_beside_each_other(row: dict[str, str], book: Codebook
         ("99484", a_line("99492", DAY - timedelta(days=1), who="a"), ["99484 EDIT-070"]),
         ("99484", a_line("99492", DAY - timedelta(days=9), who="a"), []),
         ("H0031", a_line("90791", DAY, who="a"), ["H0031 EDIT-070"]),
+        ("G0444", a_line("G0444", DAY - timedelta(days=364), who="b"), ["G0444 EDIT-080"]),
+        ("G0444", a_line("G0444", DAY - timedelta(days=365), who="b"), []),
     ],
 )
 def test_lines_of_other_claims_count_too(line: str, elsewhere: OtherLine, expected: list[str], book: Codebook) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from fhir_mappings.bundles import another_clients
 from fhir_mappings.clinicians import Clinicians
 from fhir_mappings.complaints import Complaints
 from fhir_mappings.note_sets import note_set
@@ -141,3 +142,11 @@ def test_an_addendum_stands_on_its_own_signature(book: Codebook) -> None:
         "a": "unsigned",
         "add": "signed",
     }
+
+
+def test_an_id_that_is_none_is_not_shown(book: Codebook) -> None:
+    """A server may put a name where the id stands: the note is kept as unreadable, under no name."""
+    odd = document("a")
+    odd.document["id"] = "Wendell Ostrava"
+    assert statuses(book, odd) == {"without-id": "unreadable"}
+    assert "Wendell" not in another_clients(odd.document)
