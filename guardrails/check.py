@@ -6,18 +6,32 @@ once; then one cross-line pass settles conflicts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from guardrails import claim_edits, code_validity, documentation, evidence, modifiers, time_units, visit_status
-from guardrails.codebook import Codebook, normalize
-from guardrails.documented_time import documented_time
+from guardrails import (
+    caps,
+    claim_edits,
+    code_validity,
+    diagnoses,
+    documentation,
+    evidence,
+    modifiers,
+    places,
+    prerequisites,
+    time_units,
+    visit_status,
+)
+from guardrails.codebook import Code, Codebook, UnitRule, normalize
+from guardrails.documented_time import DocumentedTime, documented_time
 from guardrails.examined import Examined
-from guardrails.policies import Policy
+from guardrails.policies import Policy, QuarterHourRule
 from guardrails.reading import Reading, read
 from guardrails.rules import CuredBy, Effect, rule
+from guardrails.time_units import Counted
 from guardrails.verdict import (
     Finding,
+    Minutes,
     Outcome,
     Proposal,
     ServiceLine,
@@ -70,13 +84,15 @@ def check(
         return Verdicts(
             verdicts=tuple(Verdict(proposal=p, outcome=outcome, findings=stops) for p in proposals), findings=stops
         )
-    visit, refused = with_facts(visit, facts, codebook)
+    visit, supplied, refused = with_facts(visit, facts, codebook)
     readings = read_notes(visit, codebook) if readings is None else readings
     about_visit = visit_status.attended(visit, context, tuple(readings.values()))
     stopping = tuple(f for f in about_visit if f.effect is not Effect.WARN)
+    begun = [_begin(proposal, visit, codebook, policy, readings) for proposal in proposals]
+    shares = _shares(begun, policy)
     examined = [
-        _examine(position, proposal, visit, stopping, codebook, policy, readings)
-        for position, proposal in enumerate(proposals)
+        _examine(position, each, shares, visit, context, stopping, codebook, policy, supplied)
+        for position, each in enumerate(begun)
     ]
     candidates = [c for c, _ in examined if c is not None]
     across = claim_edits.across_lines(candidates, visit, context, codebook, policy)
@@ -103,12 +119,19 @@ NOT_SUPPLIABLE = rule(
 )
 
 
-def with_facts(visit: Visit, facts: Sequence[SuppliedFact], codebook: Codebook) -> tuple[Visit, tuple[Finding, ...]]:
+_VOUCHED = frozenset({"C22", "C23"})  # the plan in force and the authorization, which a coder can look up elsewhere
+
+
+def with_facts(
+    visit: Visit, facts: Sequence[SuppliedFact], codebook: Codebook
+) -> tuple[Visit, frozenset[str], tuple[Finding, ...]]:
     """The visit with what a coder supplied: place of service (C04) and credential (C07), where the record is silent.
 
-    Minutes, presence, signature and clinical content come from the note only; such a fact is refused with a finding.
+    With it the elements that the coder vouches for by naming a document: plan (C22) and authorization (C23). Minutes,
+    presence, signature and clinical content come from the note only; such a fact is refused with a finding.
     """
     refused = []
+    supplied = frozenset(f.element for f in facts if f.element in _VOUCHED and f.value.strip())
     for fact in facts:
         credential = codebook.credential(fact.value)
         if fact.element == "C04" and visit.place_of_service is None and fact.value in codebook.places:
@@ -122,54 +145,110 @@ def with_facts(visit: Visit, facts: Sequence[SuppliedFact], codebook: Codebook) 
             )
             notes = tuple(replace(n, author=known) if n.author and n.author.id == known.id else n for n in visit.notes)
             visit = replace(visit, rendering=known, notes=NoteSet(notes))
-        else:
+        elif fact.element not in supplied:
             refused.append(found(NOT_SUPPLIABLE, element=fact.element))
-    return visit, tuple(refused)
+    return visit, supplied, tuple(refused)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A proposal whose code and evidence are known, and the minutes of the record that speak for it."""
+
+    proposal: Proposal
+    resolved: code_validity.Resolved
+    proof: evidence.Evidence
+    readings: tuple[Reading, ...]
+    time: DocumentedTime
+
+    @property
+    def minutes(self) -> Minutes | None:
+        """The minutes that count. Minutes in doubt neither reject a line nor suggest another: the note must settle them."""
+        doubtful = any(f.effect is Effect.HOLD for f in self.time.findings)
+        return None if doubtful else self.time.minutes
+
+
+def _begin(
+    proposal: Proposal, visit: Visit, codebook: Codebook, policy: Policy, readings: dict[str, Reading]
+) -> _Begun:
+    on = visit.date_of_service
+    assert on is not None  # visit_status.status stops visits without a date
+    resolved = code_validity.resolve(proposal, on, codebook, policy)
+    if resolved.code is None:
+        return _Begun(proposal, resolved, evidence.NOTHING, (), DocumentedTime(None, ()))
+    proof = evidence.prove(proposal, visit)
+    read_here = tuple(readings[note.id] for note in proof.notes if note.id in readings)
+    time = documented_time(visit, read_here, proof.spans, resolved.code, policy)
+    return _Begun(proposal, resolved, proof, read_here, time)
+
+
+def _shares(begun: Sequence[_Begun], policy: Policy) -> dict[tuple[str, str], Counted]:
+    """Each code's part of one clinician's quarter hours of the day, where the payer pools them (domain 3.4)."""
+    pools: dict[str, dict[str, tuple[Code, Minutes]]] = {}
+    for each in begun:
+        code, minutes, clinician = each.resolved.code, each.minutes, each.proof.clinician
+        if code is None or minutes is None or clinician is None or code.unit_rule is not UnitRule.PAYER15:
+            continue
+        if policy.rule_for(code.code) is QuarterHourRule.POOLED15:
+            pool = pools.setdefault(clinician.id, {})
+            if code.code not in pool or pool[code.code][1].minutes < minutes.minutes:
+                pool[code.code] = (code, minutes)
+    return {(who, code): share for who, pool in pools.items() for code, share in time_units.shares(pool).items()}
 
 
 def _examine(
     position: int,
-    proposal: Proposal,
+    begun: _Begun,
+    shares: Mapping[tuple[str, str], Counted],
     visit: Visit,
+    context: Context,
     about_visit: tuple[Finding, ...],
     codebook: Codebook,
     policy: Policy,
-    readings: dict[str, Reading],
+    supplied: Collection[str],
 ) -> tuple[Examined | None, Verdict]:
     """One proposal on its own, every family of rules in turn."""
     on = visit.date_of_service
-    assert on is not None  # visit_status.status stops visits without a date
-    resolved = code_validity.resolve(proposal, on, codebook)
-    findings: list[Finding] = [*about_visit, *resolved.findings]
-    code = resolved.code
+    assert on is not None
+    proposal, code, proof, read_here, time = (
+        begun.proposal,
+        begun.resolved.code,
+        begun.proof,
+        begun.readings,
+        begun.time,
+    )
+    findings: list[Finding] = [*about_visit, *begun.resolved.findings]
     if code is None:
         return None, Verdict(proposal=proposal, outcome=outcome_of(findings), findings=tuple(findings))
 
-    proof = evidence.prove(proposal, visit)
-    read_here = [readings[note.id] for note in proof.notes if note.id in readings]
-    findings += code_validity.payer_takes(code, policy)
+    findings += code_validity.payer_takes(code, policy, visit)
     findings += code_validity.eligible(code, proof.clinician, visit, policy)
     findings += proof.findings
     holders = {quote.note_id for quote in proof.spans}
-    findings += code_validity.documented_service(code, [r for r in read_here if r.note_id in holders] or read_here)
-    findings += code_validity.client_present(code, codebook, read_here)
+    findings += code_validity.documented_service(
+        code, [r for r in read_here if r.note_id in holders] or read_here, codebook
+    )
+    findings += code_validity.client_present(code, codebook, read_here, policy)
     if code.service in codebook.requirements:
         findings += documentation.elements(code, proof, read_here, codebook, policy)
     else:
         findings.append(found(code_validity.NO_RULES, code=code.code))
-    time = documented_time(visit, read_here, proof.spans, code, policy)
     findings += time.findings
     findings += documentation.signed_after(proof.notes, time.minutes)
-    # minutes in doubt neither reject a line nor suggest another: the note must settle them first
-    doubtful = any(f.effect is Effect.HOLD for f in time.findings)
-    allowed = time_units.allow(code, proposal.units, None if doubtful else time.minutes, policy, codebook, on)
+    findings += documentation.signed_late(proof.notes, visit, policy)
+    share = shares.get((proof.clinician.id, code.code)) if proof.clinician else None
+    if code.unit_rule is UnitRule.INSTRUMENT:
+        share = time_units.instruments(code, {name for r in read_here for name in r.instruments})
+    allowed = time_units.allow(code, proposal.units, begun.minutes, policy, codebook, on, share)
     findings += allowed.findings
     marks, about_marks = modifiers.check(code, proposal.modifiers, proof.clinician, read_here, codebook, policy, visit)
     findings += about_marks
-    findings += documentation.place(code, visit, codebook)
-    findings += code_validity.group_size(code, marks, read_here, visit)
-    pointers, about_pointers = documentation.diagnoses(code, proposal.diagnoses, visit, policy)
+    findings += caps.of_proposal(code, proposal.units, marks, visit, codebook, policy)
+    findings += modifiers.times_apart(marks, time.minutes, codebook)
+    findings += places.check(code, marks, read_here, visit, codebook, policy)
+    findings += code_validity.group_size(code, marks, read_here, visit, policy)
+    pointers, about_pointers = diagnoses.check(code, proposal.diagnoses, visit, codebook, policy, read_here)
     findings += about_pointers
+    findings += prerequisites.check(code, on, context, policy, supplied)
 
     line = None
     if allowed.units > 0 and proof.clinician is not None:

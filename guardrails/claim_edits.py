@@ -6,11 +6,11 @@ stands: taking the dearer one would be choosing upward.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from itertools import combinations
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from itertools import chain, combinations
 
-from guardrails import pair_edits
+from guardrails import caps, clinician_day, pair_edits
 from guardrails.codebook import Code, Codebook, UnitRule
 from guardrails.examined import Examined
 from guardrails.policies import Policy
@@ -67,6 +67,13 @@ PRIMARY_NOT_SEEN = rule(
     authority="domain 0.3 (7), 6.3",
     cured_by=CuredBy.CODER,
 )
+PRIMARY_ELSEWHERE = rule(
+    "EDIT-043",
+    Effect.HOLD,
+    "{code} is an add-on whose primary may stand on another date of the same month or testing episode, and none was found.",
+    authority="domain 0.3 (7), 6.3, X-R03; American Psychological Association (testing)",
+    cured_by=CuredBy.CODER,
+)
 PRIMARY_FAILS = rule(
     "EDIT-042",
     Effect.HOLD,
@@ -82,16 +89,8 @@ ALREADY_CLAIMED = rule(
     cured_by=CuredBy.NOBODY,
 )
 
-TOO_OFTEN = rule(
-    "EDIT-080",
-    Effect.WARN,
-    "With this line the client's claims carry more than {units} of {code} in {months} months.",
-    authority="domain 3.10",
-    cured_by=CuredBy.CODER,
-)
-
 # Lines without minutes of their own do not take part in overlaps (OV-02).
-_NO_MINUTES = frozenset({UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
+_NO_MINUTES = frozenset({UnitRule.INSTRUMENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
 
 
 def across_lines(
@@ -122,6 +121,12 @@ def across_lines(
             add(second, found(clash, other=first.code.code))
         for candidate, finding in pair_edits.of_one_service(first, second, codebook.edits):
             add(candidate, finding)
+    for candidate, finding in chain(
+        caps.of_lines(alive, visit, context, codebook, policy),
+        clinician_day.of_lines(alive, visit, context, policy),
+        pair_edits.of_payer(alive, visit, context, policy),
+    ):
+        add(candidate, finding)
     for candidate, finding in list(pair_edits.of_pairs(alive, found_on, codebook.edits, policy)):
         add(candidate, finding)
     for candidate in alive:
@@ -129,9 +134,6 @@ def across_lines(
             add(candidate, finding)
         if _already_claimed(candidate, visit, context):
             add(candidate, found(ALREADY_CLAIMED))
-        if _too_often(candidate, visit, context, codebook):
-            units, months = codebook.edits.frequencies[candidate.code.code]
-            add(candidate, found(TOO_OFTEN, code=candidate.code.code, units=units, months=months))
         for finding in pair_edits.of_other_claims(candidate, visit, context, codebook.edits):
             add(candidate, finding)
     return {position: tuple(findings) for position, findings in found_on.items()}
@@ -162,7 +164,7 @@ def _identical(a: Examined, b: Examined) -> bool:
 
 def _clash(a: Examined, b: Examined) -> Rule | None:
     """The rule that two lines break by resting on the same minutes, or on minutes not shown to be apart."""
-    if _related(a.code, b.code) or a.code.unit_rule in _NO_MINUTES or b.code.unit_rule in _NO_MINUTES:
+    if _related(a.code, b.code) or _without_minutes(a.code) or _without_minutes(b.code):
         return None
     if a.line is None or b.line is None or a.line.rendering_id != b.line.rendering_id:
         return None
@@ -172,6 +174,11 @@ def _clash(a: Examined, b: Examined) -> Rule | None:
     if mine.intervals and theirs.intervals and "period" not in (mine.source, theirs.source):
         return SAME_MINUTES if _overlapping(mine.intervals, theirs.intervals) else None
     return MINUTES_NOT_APART
+
+
+def _without_minutes(code: Code) -> bool:
+    """Lines without minutes of their own: by the month or day, by the instrument, or a mere addition to another line."""
+    return code.unit_rule in _NO_MINUTES or (code.unit_rule is UnitRule.EVENT and bool(code.add_on_to))
 
 
 def _related(a: Code, b: Code) -> bool:
@@ -198,27 +205,41 @@ def _add_on(
         return []
     if primaries:
         return [found(PRIMARY_FAILS, code=candidate.code.code)]
-    scope = context.client_lines
-    if not isinstance(scope, Known):
+    scope, on, longer = context.client_lines, visit.date_of_service, _reach(candidate.code)
+    if not isinstance(scope, Known) or on is None:
         return [found(PRIMARY_NOT_SEEN, code=candidate.code.code)]
-    if any(
-        line.code in candidate.code.add_on_to and line.date_of_service == visit.date_of_service for line in scope.values
-    ):
+    primary = (line.date_of_service for line in scope.values if line.code in candidate.code.add_on_to)
+    if any((longer or _same_day)(when, on) for when in primary):
         return []
-    return [found(NO_PRIMARY, code=candidate.code.code)]
+    return [found(PRIMARY_ELSEWHERE if longer else NO_PRIMARY, code=candidate.code.code)]
+
+
+def _same_day(when: date, on: date) -> bool:
+    return when == on
+
+
+def _same_month(when: date, on: date) -> bool:
+    return (when.year, when.month) == (on.year, on.month)
+
+
+def _same_episode(when: date, on: date) -> bool:
+    return timedelta(0) <= on - when <= _EPISODE
+
+
+_EPISODE = timedelta(days=90)  # of testing: our own bound, for a test of long ago is another episode
+
+
+def _reach(code: Code) -> Callable[[date, date], bool] | None:
+    """How far from its primary an add-on may stand: testing in one episode, monthly codes in one month (invariant 7)."""
+    if code.service in {"test_evaluation", "test_administration"}:
+        return _same_episode
+    if code.unit_rule is UnitRule.PER_MONTH or code.service == "collaborative_care":
+        return _same_month
+    return None
 
 
 def _is_primary(code: Code, add_on: Code) -> bool:
     return code.code in add_on.add_on_to or ("E/M" in add_on.add_on_to and code.service == "evaluation_and_management")
-
-
-def _too_often(candidate: Examined, visit: Visit, context: Context, codebook: Codebook) -> bool:
-    cap, scope, on = codebook.edits.frequencies.get(candidate.code.code), context.client_lines, visit.date_of_service
-    if cap is None or candidate.line is None or on is None or not isinstance(scope, Known):
-        return False
-    since = on - timedelta(days=round(cap[1] * 30.4))
-    earlier = [o for o in scope.values if o.code == candidate.code.code and since < o.date_of_service <= on]
-    return candidate.line.units + sum(o.units or 1 for o in earlier if o.visit_id != visit.id) > cap[0]
 
 
 def _already_claimed(candidate: Examined, visit: Visit, context: Context) -> bool:

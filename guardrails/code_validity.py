@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
-from guardrails.codebook import Code, Codebook, is_well_formed, normalize
-from guardrails.policies import Policy
+from guardrails.codebook import Code, Codebook, UnitRule, is_well_formed, normalize
+from guardrails.policies import Counted, Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
 from guardrails.verdict import Finding, Proposal, Quote, found
@@ -62,6 +62,13 @@ NOT_PAYABLE = rule(
     "The payer does not take {code}.",
     authority="domain 0.3 (3); CMS HCPCS coverage indicator; the payer's policy",
     cured_by=CuredBy.NOBODY,
+)
+NEXT_PAYER = rule(
+    "CODE-051",
+    Effect.HOLD,
+    "The payer that pays first does not take {code}; whether it goes to the next one is for a person to say.",
+    authority="domain 6.8, X-E46",
+    cured_by=CuredBy.CODER,
 )
 PHYSICIAN = rule(
     "CODE-060",
@@ -147,11 +154,10 @@ GROUP_OF_ONE = rule(
 GROUP_TOO_LARGE = rule(
     "CODE-075",
     Effect.WARN,
-    "The note counts more clients than {limit}, the most that a Medicare contractor takes as a group.",
+    "The note counts more clients than {limit}, the most that the payer takes as a group.",
     authority="NGS LCD L33632; domain GR-03, X-E44",
     cured_by=CuredBy.CODER,
 )
-_LARGEST_GROUP = 12
 NO_RULES = rule(
     "CODE-080",
     Effect.HOLD,
@@ -160,26 +166,7 @@ NO_RULES = rule(
     cured_by=CuredBy.CODER,
 )
 
-# A service line may be documented under another name of the same work.
-_SAME_WORK = {
-    "assessment": {"assessment", "diagnostic_evaluation"},
-    "diagnostic_evaluation": {"diagnostic_evaluation", "assessment"},
-    "diagnostic_evaluation_medical": {"diagnostic_evaluation", "assessment"},
-    "counseling": {"counseling", "psychotherapy"},
-    "psychotherapy": {"psychotherapy", "counseling"},
-    "psychotherapy_add_on": {"psychotherapy", "medication_management"},
-    "crisis_psychotherapy": {"crisis"},
-    "family_psychotherapy_client_absent": {"family_psychotherapy"},
-    "multiple_family_group": {"family_psychotherapy", "group_psychotherapy"},
-}
-# Names that a note of one service also uses in passing, so that they do not make it another service.
-_ALSO_NAMED = {
-    "family_psychotherapy": {"counseling", "psychotherapy"},
-    "group_psychotherapy": {"counseling", "psychotherapy", "psychoeducation"},
-    "skills_training": {"psychoeducation", "counseling"},
-    "psychosocial_rehabilitation": {"skills_training", "psychoeducation"},
-    "psychological_testing": {"diagnostic_evaluation", "assessment"},
-}
+_NOT_TRANSPORT = {"case_management", "targeted_case_management"}  # SD-13: a ride is none of their work
 _ONE_TO_ONE = {"psychotherapy", "psychotherapy_add_on", "assessment", "diagnostic_evaluation", "plan_development"}
 _BELOW = {"PP", "PEER"}
 _NEVER = {  # domain 6.5, "blocked" column, where the level is named without a condition
@@ -203,8 +190,27 @@ class Resolved:
     findings: tuple[Finding, ...]
 
 
-def resolve(proposal: Proposal, on: date, codebook: Codebook) -> Resolved:
-    """Find the code on the date of service (domain 0.3, invariants 1 and 2)."""
+_COUNTED = {  # the payer's word for a way of counting: our rule, and the minutes of a block
+    Counted.EVENT: (UnitRule.EVENT, None),
+    Counted.PER_DIEM: (UnitRule.PER_DIEM, None),
+    Counted.FLOOR30: (UnitRule.FLOOR, 30),
+    Counted.FLOOR60: (UnitRule.FLOOR, 60),
+}
+
+
+def as_paid(code: Code, policy: Policy) -> Code:
+    """The code as this payer means and counts it, where its policy says otherwise than the code's own text (domain 7)."""
+    said = policy.of(code.code)
+    if said.counted is not None:
+        unit_rule, step = _COUNTED.get(said.counted, (UnitRule.PAYER15, 15))
+        code = replace(code, unit_rule=unit_rule, step_minutes=step, from_minute=None, to_minute=None, ladder=None)
+    if said.from_minutes is not None:
+        code = replace(code, from_minute=said.from_minutes)
+    return replace(code, service=said.service) if said.service is not None else code
+
+
+def resolve(proposal: Proposal, on: date, codebook: Codebook, policy: Policy) -> Resolved:
+    """Find the code on the date of service (domain 0.3, invariants 1 and 2), as the payer means it."""
     text = normalize(proposal.code)
     if not is_well_formed(text):
         return Resolved(None, (found(MALFORMED),))
@@ -220,17 +226,19 @@ def resolve(proposal: Proposal, on: date, codebook: Codebook) -> Resolved:
         return Resolved(None, (found(NOT_IN_FORCE, code=text),))
     if proposal.system is not None and _system(proposal.system) != _system(code.system):
         return Resolved(code, (found(WRONG_SYSTEM, code=text),))
-    return Resolved(code, ())
+    return Resolved(as_paid(code, policy), ())
 
 
 def _system(uri: str) -> str:
     return uri.strip().rstrip("/").removeprefix("https://").removeprefix("http://").casefold()
 
 
-def payer_takes(code: Code, policy: Policy) -> tuple[Finding, ...]:
-    """Whether the payer's policy, or Medicare's coverage indicator, refuses the code."""
+def payer_takes(code: Code, policy: Policy, visit: Visit) -> tuple[Finding, ...]:
+    """Whether the payer's policy, or Medicare's coverage indicator, refuses the code; a next payer may still take it."""
     refused = not policy.of(code.code).covered or (policy.kind == "medicare" and not code.medicare)
-    return (found(NOT_PAYABLE, code=code.code),) if refused else ()
+    if not refused:
+        return ()
+    return (found(NEXT_PAYER if visit.further_coverages else NOT_PAYABLE, code=code.code),)
 
 
 def eligible(code: Code, clinician: Clinician | None, visit: Visit, policy: Policy) -> tuple[Finding, ...]:
@@ -246,7 +254,9 @@ def eligible(code: Code, clinician: Clinician | None, visit: Visit, policy: Poli
         return (*findings, found(PHYSICIAN, code=code.code))
     stated = policy.of(code.code).levels
     allowed = stated if stated is not None else code.levels
-    if not allowed or clinician.level in allowed:
+    if not allowed or "ORG" in allowed or clinician.level in allowed:  # a programme's code is not one person's
+        return tuple(findings)
+    if clinician.level == "MD" and "QHP" in allowed:
         return tuple(findings)
     if stated is not None or clinician.level in _NEVER.get(code.service or "", set()):
         return (*findings, found(LEVEL_BLOCKED, code=code.code))
@@ -258,7 +268,7 @@ def eligible(code: Code, clinician: Clinician | None, visit: Visit, policy: Poli
     return (*findings, found(LEVEL, code=code.code))
 
 
-def documented_service(code: Code, readings: Sequence[Reading]) -> tuple[Finding, ...]:
+def documented_service(code: Code, readings: Sequence[Reading], codebook: Codebook) -> tuple[Finding, ...]:
     """Whether the notes document the service that the code stands for, by what they call it.
 
     A name in the title or service line decides; failing that, a name anywhere, if no other service is spoken of as well.
@@ -266,19 +276,25 @@ def documented_service(code: Code, readings: Sequence[Reading]) -> tuple[Finding
     """
     if code.service is None:
         return ()
-    own = _SAME_WORK.get(code.service, {code.service})
+    work = codebook.work(code.service)
+    own = work.documented_as
+    if work.within:  # part of another service's note: what it must document shows it
+        return ()
+    ride = [r.at(r.transport) for r in readings if r.transport]
+    if code.service in _NOT_TRANSPORT and ride and not any("M01" in r.elements for r in readings):
+        return (found(OTHER_SERVICE, where=ride[:1], code=code.code),)
     declared = _quotes(readings, "declared_services")
     given = _quotes(readings, "mentioned_services")
     grouped = [r.at(r.group) for r in readings if r.group and not r.individual]
     if code.service in _ONE_TO_ONE and grouped:
         return (found(SEVERAL_SERVICES, where=grouped[:1]),)
     if declared:
-        return _against_declared(code, own, declared, _quotes(readings, "named_services"))
+        return _against_declared(code, own, declared, _quotes(readings, "named_services"), codebook)
     if not own & given.keys():
         return (found(SERVICE_NOT_NAMED, where=list(given.values())[:1], code=code.code),)
     if _mere_mention(code, own, given, readings):
         return (found(OTHER_SERVICE, where=[q for s, q in given.items() if s not in own][:1], code=code.code),)
-    competing = given.keys() - own - _ALSO_NAMED.get(code.service, set())
+    competing = {s for s in given.keys() - own - work.named_beside if not codebook.work(s).within}
     return (found(SEVERAL_SERVICES, where=[given[s] for s in sorted(competing)]),) if competing else ()
 
 
@@ -292,14 +308,14 @@ def _quotes(readings: Sequence[Reading], which: str) -> dict[str, Quote]:
 
 
 def _against_declared(
-    code: Code, own: set[str], declared: dict[str, Quote], named: dict[str, Quote]
+    code: Code, own: frozenset[str], declared: dict[str, Quote], named: dict[str, Quote], codebook: Codebook
 ) -> tuple[Finding, ...]:
     """Another service than the title or service line declares, unless that line names this one in its own right.
 
     Where the text names this one elsewhere too, nobody can tell from titles alone, and a person must.
     """
-    others = declared.keys() - own
-    claimed = any(own & _ALSO_NAMED.get(other, set()) for other in others)
+    others = {s for s in declared.keys() - own if not codebook.work(s).within}
+    claimed = any(own & codebook.work(other).named_beside for other in others)
     if own & declared.keys() and not claimed:
         return ()
     where = [declared[service] for service in sorted(others)][:1]
@@ -308,15 +324,17 @@ def _against_declared(
     return (found(OTHER_SERVICE, where=where, code=code.code),)
 
 
-def _mere_mention(code: Code, own: set[str], mentioned: dict[str, Quote], readings: Sequence[Reading]) -> bool:
+def _mere_mention(code: Code, own: frozenset[str], mentioned: dict[str, Quote], readings: Sequence[Reading]) -> bool:
     """A therapy note that speaks of the treatment plan is no plan development (domain 4.4 P16)."""
     if code.service != "plan_development" or not mentioned.keys() - own:
         return False
-    return not any({"P02", "P03", "P04"} & reading.elements.keys() for reading in readings)
+    return not any(element in reading.elements for reading in readings for element in ("P02", "P03", "P04"))
 
 
-def group_size(code: Code, modifiers: Sequence[str], readings: Sequence[Reading], visit: Visit) -> tuple[Finding, ...]:
-    """A group is two clients or more; a contractor of Medicare takes twelve at most (GR-03)."""
+def group_size(
+    code: Code, modifiers: Sequence[str], readings: Sequence[Reading], visit: Visit, policy: Policy
+) -> tuple[Finding, ...]:
+    """A group is two clients or more; a contractor of Medicare takes twelve at most, other payers what they say (GR-03)."""
     if "HQ" not in modifiers and not (code.service or "").endswith("_group") and code.service != "group_psychotherapy":
         return ()
     texts = {note.id: note.text for note in visit.notes.evidence}
@@ -325,14 +343,16 @@ def group_size(code: Code, modifiers: Sequence[str], readings: Sequence[Reading]
             said = [int(n) for n in re.findall(r"(?<!\d)\d{1,2}(?!\d)", texts[reading.note_id][slice(*span)])]
             if said == [1]:
                 return (found(GROUP_OF_ONE, where=[reading.at(span)], code=code.code),)
-            if len(said) == 1 and said[0] > _LARGEST_GROUP:
-                return (found(GROUP_TOO_LARGE, where=[reading.at(span)], limit=_LARGEST_GROUP),)
+            if len(said) == 1 and said[0] > policy.group_largest:
+                return (found(GROUP_TOO_LARGE, where=[reading.at(span)], limit=policy.group_largest),)
     return ()
 
 
-def client_present(code: Code, codebook: Codebook, readings: Sequence[Reading]) -> tuple[Finding, ...]:
-    """A note that says the client was absent, for a code that needs the client."""
+def client_present(code: Code, codebook: Codebook, readings: Sequence[Reading], policy: Policy) -> tuple[Finding, ...]:
+    """A note that says the client was absent, for a code that needs the client and a payer that takes no family in his place."""
     if "C24" not in codebook.requirements.get(code.service or "", {}):
+        return ()
+    if policy.of(code.code).family_without_client and any("S09" in r.elements for r in readings):
         return ()
     where = [r.at(r.client_absent) for r in readings if r.client_absent]
     return (found(CLIENT_ABSENT, where=where, code=code.code),) if where else ()

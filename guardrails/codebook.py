@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -24,6 +24,7 @@ from guardrails.rules import CuredBy, Effect, Rule, registered
 
 HCPCS_SYSTEM = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
 CPT_SYSTEM = "http://www.ama-assn.org/go/cpt"
+ICD10CM_SYSTEM = "http://hl7.org/fhir/sid/icd-10-cm"
 
 # domain 12; ASCII only, after strip and upper
 _HCPCS_FORM = re.compile(r"[A-V][0-9]{4}", re.ASCII)
@@ -44,6 +45,7 @@ class UnitRule(StrEnum):
     FLOOR = "FLOOR"
     CEIL = "CEIL"
     MIDPOINT15 = "MIDPOINT15"
+    INSTRUMENT = "INSTRUMENT"
     PER_DIEM = "PER_DIEM"
     PER_MONTH = "PER_MONTH"
     UNDECIDED = "UNDECIDED"
@@ -94,6 +96,16 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Icd10Cm:
+    """One year of ICD-10-CM: the codes a claim takes and the categories above them, both written without their point."""
+
+    covers_from: date
+    covers_through: date
+    billable: frozenset[str] = field(repr=False)
+    categories: frozenset[str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Modifier:
     """One two-character modifier: its meaning in our words and the set of which a line carries at most one."""
 
@@ -129,12 +141,26 @@ class Credential:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Element:
-    """A documentation element (domain 4) and the signals by which our own detector finds it."""
+    """A documentation element (domain 4) and the signals by which our own detector finds it.
+
+    Where `denial_is_absence`, words that the note denies ("no safety plan was made") do not show it; a history or a risk
+    that the client denies is documented all the same.
+    """
 
     id: str
     rule: Rule
     headings: tuple[re.Pattern[str], ...]
     words: tuple[re.Pattern[str], ...]
+    denial_is_absence: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """How notes speak of a service: the services that document it, those named beside it, and whether it is part of another's."""
+
+    documented_as: frozenset[str]
+    named_beside: frozenset[str] = frozenset()
+    within: bool = False
 
 
 @dataclass(frozen=True)
@@ -149,8 +175,25 @@ class Codebook:
     elements: Mapping[str, Element] = field(repr=False)
     requirements: Mapping[str, Mapping[str, Effect]] = field(repr=False)
     services: Mapping[str, re.Pattern[str]] = field(repr=False)
+    works: Mapping[str, Work] = field(repr=False)
+    instruments: tuple[tuple[str, re.Pattern[str]], ...] = field(repr=False)
+    diagnosis_words: tuple[tuple[str, re.Pattern[str]], ...] = field(repr=False)
     edits: EditTables
     version: str
+    icd_sources: tuple[tuple[date, date, Traversable], ...] = field(repr=False)
+
+    @cached_property
+    def _icd(self) -> tuple[Icd10Cm, ...]:
+        return tuple(_icd10cm(*each) for each in self.icd_sources)
+
+    def icd10cm(self, on: date) -> Icd10Cm | None:
+        """The year of ICD-10-CM in force on a date; past the newest, the newest; None before the oldest that is loaded."""
+        begun = [year for year in self._icd if year.covers_from <= on]
+        return begun[-1] if begun else None
+
+    def work(self, service: str) -> Work:
+        """How notes speak of a service; by its own name alone where the table says nothing else."""
+        return self.works.get(service) or Work(documented_as=frozenset({service}))
 
     @property
     def has_cpt(self) -> bool:
@@ -272,6 +315,7 @@ def _elements(data: Traversable) -> dict[str, Element]:
             ),
             headings=tuple(headings.get(row["id"], ())),
             words=tuple(words.get(row["id"], ())),
+            denial_is_absence=row["denial"] == "absent",
         )
         for _, row in _rows(data / "elements.csv")
     }
@@ -299,8 +343,12 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
         described = tomllib.loads((data / "tables.toml").read_text(encoding="utf-8"))
         tables: dict[str, Table] = {}
         codes: dict[str, list[Code]] = {}
+        icd: list[tuple[date, date, Traversable]] = []
         for name, about in described.items():
             source = data / about["file"]
+            if about["system"] == ICD10CM_SYSTEM:
+                icd.append((about["covers_from"], about["covers_through"], source))
+                continue
             if name == "cpt" and (not with_cpt or not source.is_file()):
                 continue
             tables[name] = Table(
@@ -340,6 +388,23 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
             services={
                 row["service"]: re.compile(row["pattern"], re.IGNORECASE) for _, row in _rows(data / "services.csv")
             },
+            works={
+                row["service"]: Work(
+                    documented_as=frozenset(row["documented_as"].split()),
+                    named_beside=frozenset(row["named_beside"].split()),
+                    within=row["within"] == "yes",
+                )
+                for _, row in _rows(data / "same_work.csv")
+            },
+            instruments=tuple(
+                (row["instrument"], re.compile(rf"\b(?:{row['pattern']})\b"))
+                for _, row in _rows(data / "instruments.csv")
+            ),
+            diagnosis_words=tuple(
+                (row["prefix"], re.compile(rf"\b(?:{row['pattern']})\b", re.IGNORECASE))
+                for _, row in _rows(data / "diagnosis_words.csv")
+            ),
+            icd_sources=tuple(sorted(icd, key=lambda each: each[0])),
             edits=edit_tables.read(
                 (data, data / "cpt") if "cpt" in tables else (data,),
                 frozenset(c for c, meanings in codes.items() if meanings[0].service == "evaluation_and_management"),
@@ -350,6 +415,16 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
         raise problem if isinstance(problem, CodebookError) else CodebookError(f"{problem}; correct the line") from None
     except FileNotFoundError as problem:
         raise CodebookError(f"table {problem.filename} is missing: reinstall, or complete the folder.") from problem
+
+
+def _icd10cm(covers_from: date, covers_through: date, source: Traversable) -> Icd10Cm:
+    lines = source.read_text(encoding="ascii").split()[1:]
+    return Icd10Cm(
+        covers_from=covers_from,
+        covers_through=covers_through,
+        billable=frozenset(line[:-2] for line in lines if line.endswith(",1")),
+        categories=frozenset(line[:-1] for line in lines if line.endswith(",")),
+    )
 
 
 def _modifiers(source: Traversable) -> Iterator[Modifier]:

@@ -7,7 +7,7 @@ on instants, so that daylight-saving nights come out right (TM-04).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ from guardrails.codebook import Code, UnitRule
 from guardrails.policies import EncounterMinutes, Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, Rule, rule
-from guardrails.time_statements import ClockRange, Duration, HalfDay, Role
+from guardrails.time_statements import MINUTES_A_DAY, ClockRange, Duration, HalfDay, Role, TimeStatement
 from guardrails.verdict import Finding, Minutes, Quote, found
 from guardrails.visit import NoteRole, Visit
 
@@ -106,13 +106,47 @@ UNCLEAR_PART = rule(
     lacks="C03",
 )
 
+NOT_APART = rule(
+    "TIME-013",
+    Effect.HOLD,
+    "The note does not state the time of the psychotherapy apart from that of the evaluation.",
+    authority="domain 4.6 TH01; Novitas 00026768",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+BREAK_NOT_PLACED = rule(
+    "TIME-035",
+    Effect.HOLD,
+    "The note states a break and not when it was, and each stretch between breaks counts on its own.",
+    authority="the payer's policy; domain OV-07, TM-06",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+TWO_DATES = rule(
+    "TIME-036",
+    Effect.HOLD,
+    "The service runs past midnight, and this payer's units are counted on each date; this draft holds one date.",
+    authority="domain MN-02, X-T24",
+    cured_by=CuredBy.CODER,
+)
+OVER_DATES = rule(
+    "TIME-037",
+    Effect.HOLD,
+    "The note dates the evaluation on several days; it is billed on the day on which it concluded.",
+    authority="domain MN-03, X-E50",
+    cured_by=CuredBy.CODER,
+)
+
 _LONG_PERIOD = timedelta(hours=8)
 _IMPLAUSIBLE_MINUTES = 8 * 60  # two clock times without am/pm that lie further apart are not read across noon
 
 # Codes for which the record must hold both clock times, not a length alone.
 _CLOCK_RULES = frozenset({UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL, UnitRule.MIDPOINT15})
+_CONCLUDED = frozenset({"assessment", "diagnostic_evaluation", "diagnostic_evaluation_medical"})
 # Codes that do not count minutes: disagreement about time is only worth a word.
-UNTIMED_RULES = frozenset({UnitRule.EVENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
+UNTIMED_RULES = frozenset(
+    {UnitRule.EVENT, UnitRule.INSTRUMENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED}
+)
 
 _GAPS = frozenset({Role.INTERRUPTION, Role.NOT_COUNTABLE})  # clock times inside a session that are taken off it
 
@@ -147,6 +181,14 @@ def documented_time(
     ]
     complete = [(r, s) for r, s in sessions if s.end is not None]
     totals = [(r, s) for r, s in statements if isinstance(s, Duration) and s.role is Role.SESSION]
+    if code.service == "psychotherapy_add_on":
+        return _apart(statements, complete, visit, policy)
+    if code.service == "evaluation_and_management":
+        totals = [(r, s) for r, s in totals if not s.of_psychotherapy]
+    if code.unit_rule is UnitRule.INSTRUMENT:
+        return DocumentedTime(None, ())
+    if code.unit_rule is UnitRule.PER_MONTH or code.service == "collaborative_care":
+        return _of_the_month([(r, s) for r, s in statements if isinstance(s, Duration)], code)
 
     placed: list[_Placed] = []
     for reading, clock in complete:
@@ -172,7 +214,7 @@ def documented_time(
         problems.append(found(DISAGREE, where=corrected))
         placed, complete = [], []
     distinct = {p.interval for p in placed}
-    if len(distinct) > len(_union(distinct)):  # two stated times overlap and differ: the wider is not chosen
+    if len(distinct) > len(union(distinct)):  # two stated times overlap and differ: the wider is not chosen
         problems.append(found(DISAGREE, where=[p.quote for p in placed]))
         placed, complete = [], []
     placed, ambiguous = _choose(placed, tuple(cited))
@@ -183,6 +225,11 @@ def documented_time(
     if placed:
         minutes, disagreement = _from_clock(visit, placed, readings, totals)
         problems.extend(disagreement)
+        if minutes is not None and sum(minutes.contacts) != minutes.minutes and policy.contacts_apart(code.code):
+            problems.append(found(BREAK_NOT_PLACED, where=minutes.where))
+        split = policy.past_midnight == "split" and code.unit_rule in _CLOCK_RULES
+        if minutes is not None and split and any(s.date() != e.date() for s, e in minutes.intervals):
+            problems.append(found(TWO_DATES, where=minutes.where))
     elif totals and not problems:
         minutes, disagreement = _from_totals(readings, totals)
         problems.extend(disagreement)
@@ -199,10 +246,53 @@ def documented_time(
         if unclear:
             problems.append(found(UNCLEAR_PART, where=unclear))
 
-    if code.unit_rule in UNTIMED_RULES:
+    over_dates = [
+        r.at(span)
+        for r in readings
+        for when, span in r.service_dates
+        if visit.date_of_service and when > visit.date_of_service
+    ]
+    if code.unit_rule in UNTIMED_RULES and code.from_minute is None:
         problems = [p for p in problems if p.rule_id != NO_TIME.id and p.rule_id != NO_STOP.id]
         problems = [_softened(p) for p in problems]
+    if over_dates and code.service in _CONCLUDED:
+        problems.append(found(OVER_DATES, where=over_dates))
     return DocumentedTime(minutes, tuple(problems))
+
+
+def _apart(
+    statements: Sequence[tuple[Reading, TimeStatement]],
+    complete: Sequence[tuple[Reading, ClockRange]],
+    visit: Visit,
+    policy: Policy,
+) -> DocumentedTime:
+    """Psychotherapy beside an evaluation: its minutes are those that the note states for it alone (TH01), within the visit's."""
+    own = [(r, s) for r, s in statements if isinstance(s, Duration) and s.of_psychotherapy and s.role is not Role.OTHER]
+    own += [(r, s) for r, s in statements if isinstance(s, Duration) and s.of_psychotherapy and s.role is Role.OTHER]
+    where = tuple(r.at(s.span) for r, s in own)
+    if not own:
+        return DocumentedTime(None, (found(NOT_APART, where=[r.at(s.span) for r, s in complete]),))
+    if len({s.minutes for _, s in own}) > 1:
+        return DocumentedTime(None, (found(DISAGREE, where=where),))
+    minutes = Minutes(minutes=own[0][1].minutes, source="stated", where=where[:1])
+    placed = [interval for _, clock in complete if (interval := _place(clock, visit, policy)[0]) is not None]
+    whole = sum(_length(i) for i in union(placed))
+    if placed and minutes.minutes > whole:  # OV-05: more psychotherapy than there was visit
+        return DocumentedTime(None, (found(DISAGREE, where=[*where, *(r.at(c.span) for r, c in complete)]),))
+    return DocumentedTime(minutes, ())
+
+
+def _of_the_month(stated: Sequence[tuple[Reading, Duration]], code: Code) -> DocumentedTime:
+    """A month's minutes, from a log: its only entry, or the total that its entries add up to (PD-06)."""
+    values = sorted(s.minutes for _, s in stated)
+    where = tuple(r.at(s.span) for r, s in stated)
+    if not values:
+        return DocumentedTime(None, () if code.from_minute is None else (found(NO_TIME),))
+    if len(set(values)) == 1 or values[-1] == sum(values[:-1]):
+        return DocumentedTime(Minutes(minutes=values[-1], source="stated", where=where), ())
+    if len(values) > 1 and code.from_minute is not None:
+        return DocumentedTime(None, (found(DISAGREE, where=where),))
+    return DocumentedTime(None, ())
 
 
 def _by_addendum(
@@ -283,6 +373,8 @@ def _place(clock: ClockRange, visit: Visit, policy: Policy) -> tuple[Interval | 
         elif clock.half_day is HalfDay.BARE:
             return None, AMBIGUOUS
     start, end = candidates[0]
+    if end <= start and _within(visit, at(start, end + MINUTES_A_DAY), policy):  # the visit's period dates both (TM-05)
+        end += MINUTES_A_DAY
     interval = at(start, end)
     if interval[1].timestamp() <= interval[0].timestamp():
         return None, BACKWARDS
@@ -304,7 +396,7 @@ def _within(visit: Visit, interval: Interval, policy: Policy) -> bool:
 
 def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Placed], list[_Placed]]:
     """Where separate times stand in the note, those that the line's quotes cover; all of them where none or all are."""
-    if len(_union(p.interval for p in placed)) < 2:
+    if len(union(p.interval for p in placed)) < 2:
         return placed, []
     covered = [p for p in placed if any(_overlap(p.quote, q) for q in cited)]
     if not covered:
@@ -316,7 +408,8 @@ def _overlap(a: Quote, b: Quote) -> bool:
     return a.note_id == b.note_id and a.start < b.end and b.start < a.end
 
 
-def _union(intervals: Iterable[Interval]) -> list[Interval]:
+def union(intervals: Iterable[Interval]) -> list[Interval]:
+    """Intervals that do not overlap, in order, covering the same instants."""
     merged: list[Interval] = []
     for start, end in sorted(intervals, key=lambda i: i[0].timestamp()):
         if merged and start.timestamp() < merged[-1][1].timestamp():
@@ -334,21 +427,39 @@ def _length(interval: Interval) -> int:
 def _from_clock(
     visit: Visit, placed: list[_Placed], readings: Sequence[Reading], totals: list[tuple[Reading, Duration]]
 ) -> tuple[Minutes | None, list[Finding]]:
-    intervals = _union(p.interval for p in placed)
+    intervals = union(p.interval for p in placed)
     gross = sum(_length(i) for i in intervals)
-    subtracted = min(gross, _interruptions(visit, intervals, readings))
+    gaps, stated = _interruptions(visit, intervals, readings)
+    subtracted = min(gross, sum(_length(g) for g in gaps) + stated)
     agreeing = {gross, gross - subtracted, *(_length(p.interval) for p in placed)}
     off = [(r, s) for r, s in totals if s.minutes not in agreeing]
     where = tuple(p.quote for p in placed)
     if off:
         return None, [found(DISAGREE, where=[*where, *(r.at(s.span) for r, s in off)])]
     return Minutes(
-        minutes=gross - subtracted, source="clock", where=where, intervals=tuple(intervals), subtracted=subtracted
+        minutes=gross - subtracted,
+        source="clock",
+        where=where,
+        intervals=tuple(intervals),
+        subtracted=subtracted,
+        contacts=tuple(_length(piece) for i in intervals for piece in _without(i, gaps)),
     ), []
 
 
-def _interruptions(visit: Visit, intervals: list[Interval], readings: Sequence[Reading]) -> int:
-    """Documented gaps inside the session (TM-06): clock gaps, else stated lengths that no clock gap restates."""
+def _without(interval: Interval, gaps: Sequence[Interval]) -> Iterator[Interval]:
+    """What is left of an interval between its gaps, which do not overlap each other."""
+    start = interval[0]
+    for gap in gaps:
+        if interval[0].timestamp() <= gap[0].timestamp() < interval[1].timestamp():
+            if gap[0].timestamp() > start.timestamp():
+                yield start, gap[0]
+            start = gap[1]
+    if interval[1].timestamp() > start.timestamp():
+        yield start, interval[1]
+
+
+def _interruptions(visit: Visit, intervals: list[Interval], readings: Sequence[Reading]) -> tuple[list[Interval], int]:
+    """Documented gaps inside the session (TM-06): clock gaps, and the minutes of stated ones that no clock gap restates."""
     zone, day = visit.facility_zone, visit.date_of_service
     gaps: list[Interval] = []
     stated = 0
@@ -374,7 +485,7 @@ def _interruptions(visit: Visit, intervals: list[Interval], readings: Sequence[R
                     for s, e, length in near
                 )
                 stated += 0 if restates else each.minutes
-    return sum(_length(g) for g in _union(gaps)) + stated
+    return union(gaps), stated
 
 
 def _from_totals(

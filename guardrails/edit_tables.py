@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 
+from guardrails.policies import Cap, Period
 from guardrails.rules import Effect
 
 OFFICE_AND_OTHER_VISITS = "E/M"
@@ -33,12 +34,12 @@ class SameDay:
 
 @dataclass(frozen=True, slots=True)
 class EditTables:
-    """Build it with `read`. `frequencies` are units in a number of months (domain 3.10). Lookups are by code; `E/M` in a table stands for every evaluation-and-management code."""
+    """Build it with `read`. `frequencies` hold whoever pays (domain 3.10). Lookups are by code; `E/M` in a table stands for every evaluation-and-management code."""
 
     pairs: Mapping[tuple[str, str], Pair] = field(repr=False)
     same_day: Mapping[tuple[str, str], SameDay] = field(repr=False)
     unit_limits: Mapping[tuple[str, str], int] = field(repr=False)
-    frequencies: Mapping[str, tuple[int, int]] = field(repr=False)
+    frequencies: tuple[Cap, ...] = field(repr=False)
 
     def pair(self, code: str, other: str) -> Pair | None:
         """The pair of two codes, whichever of them is in column 1."""
@@ -80,7 +81,16 @@ def read(folders: Sequence[Traversable], visits: frozenset[str]) -> EditTables:
         for second in codes(row["second"])
     }
     limits = {(row["code"], row["payer_kind"]): int(row["units"]) for _, row in _rows(folders, "unit_limits.csv")}
-    frequencies = {row["code"]: (int(row["units"]), int(row["months"])) for _, row in _rows(folders, "frequencies.csv")}
+    frequencies = tuple(
+        Cap(
+            codes=(row["code"],),
+            units=int(row["units"]),
+            per=Period(row["per"]),
+            effect=Effect(row["effect"]),
+            source=row["source"],
+        )
+        for _, row in _rows(folders, "frequencies.csv")
+    )
     return EditTables(pairs=pairs, same_day=same_day, unit_limits=limits, frequencies=frequencies)
 
 

@@ -70,6 +70,10 @@ class Evidence:
         return tuple(quote for quote, _ in self.quotes)
 
 
+NOTHING = Evidence((), (), None, ())
+"""The evidence of a proposal that was not looked into."""
+
+
 def prove(proposal: Proposal, visit: Visit) -> Evidence:
     """Find each quote in the visit's notes. A quote that stands nowhere blocks; one in an unusable note holds."""
     usable = visit.notes.evidence

@@ -11,7 +11,7 @@ from guardrails.codebook import Code, Codebook, UnitRule
 from guardrails.policies import Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
-from guardrails.verdict import Finding, found
+from guardrails.verdict import Finding, Minutes, found
 from guardrails.visit import Clinician, Visit
 
 MALFORMED = rule(
@@ -141,6 +141,36 @@ REQUIRED = rule(
     cured_by=CuredBy.CODER,
 )
 
+NOT_ALLOWED = rule(
+    "MOD-111",
+    Effect.HOLD,
+    "The payer's policy does not list modifier {modifier} for {code}.",
+    authority="the payer's policy; domain 7.1",
+    cured_by=CuredBy.CODER,
+)
+ORDER = rule(
+    "MOD-112",
+    Effect.HOLD,
+    "The payer takes the modifiers of {code} in this order: {order}.",
+    authority="domain MC-17; the payer's policy",
+    cured_by=CuredBy.CODER,
+)
+NOT_SHOWN_APART = rule(
+    "MOD-123",
+    Effect.HOLD,
+    "A modifier says that the service was a separate one, and the note does not state its own start and stop time.",
+    authority="domain MC-14; NCCI Medicaid manual ch. I",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+CLIENT_WAS_THERE = rule(
+    "MOD-124",
+    Effect.WARN,
+    "Modifier UK says that the service was given to somebody for the client, and the note shows the client present.",
+    authority="domain MC-16",
+    cured_by=CuredBy.CODER,
+)
+
 _FORM = re.compile(r"[0-9A-Z]{2}", re.ASCII)
 _PROGRAM = {"HE", "HF", "HG", "HH"}
 _STATE = "level_of_care"
@@ -172,10 +202,39 @@ def check(
         findings.extend(_presence(code, m, readings))
     findings.extend(_sets(modifiers, codebook))
     findings.extend(_group(code, modifiers, readings))
-    missing = [m for m in policy.of(code.code).modifiers_required if m not in modifiers]
-    if missing:
-        findings.append(found(REQUIRED, code=code.code))
+    findings.extend(_asked_for(code, modifiers, policy))
+    if "UK" in modifiers:
+        findings.extend(_collateral(readings))
     return modifiers, tuple(findings)
+
+
+def times_apart(modifiers: Sequence[str], minutes: Minutes | None, codebook: Codebook) -> tuple[Finding, ...]:
+    """A modifier that says "a separate service" needs clock times that show one (MC-14)."""
+    said = [m for m in modifiers if m in codebook.modifiers and codebook.modifiers[m].conflict_set == "distinct"]
+    apart = minutes is not None and minutes.source == "clock" and minutes.intervals
+    return (found(NOT_SHOWN_APART),) if said and not apart else ()
+
+
+def _asked_for(code: Code, modifiers: Sequence[str], policy: Policy) -> list[Finding]:
+    """What the payer requires, allows and in which order. Which modifier is lacking is not named: it would be asking for it."""
+    said = policy.of(code.code).modifiers
+    findings = []
+    if not set(said.required) <= set(modifiers) or (said.any_of and not set(said.any_of) & set(modifiers)):
+        findings.append(found(REQUIRED, code=code.code))
+    if said.allowed is not None:
+        findings += [found(NOT_ALLOWED, modifier=m, code=code.code) for m in modifiers if m not in said.allowed]
+    ordered = [m for m in said.order if m in modifiers]
+    if ordered and list(modifiers[: len(ordered)]) != ordered:
+        findings.append(found(ORDER, code=code.code, order=" ".join(said.order)))
+    return findings
+
+
+def _collateral(readings: Sequence[Reading]) -> list[Finding]:
+    """UK says that the client was not there (MC-16)."""
+    if any(r.client_absent for r in readings):
+        return []
+    present = [r.at(span) for r in readings for span in r.elements.get("C24", ())]
+    return [found(CLIENT_WAS_THERE, where=present[:1])] if present else []
 
 
 def _one(
@@ -212,7 +271,7 @@ def _age(modifier: str, codebook: Codebook, visit: Visit, on: date) -> list[Find
     known, born = codebook.modifiers.get(modifier), visit.client_birth_date
     if known is None or born is None:
         return []
-    age = on.year - born.year - ((on.month, on.day) < (born.month, born.day))
+    age = visit.client_age(on) or 0
     too_old = known.age_below is not None and age >= known.age_below
     too_young = known.age_from is not None and age < known.age_from
     return [found(AGE, modifier=modifier)] if too_old or too_young else []

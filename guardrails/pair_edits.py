@@ -43,6 +43,13 @@ PAIR_CLAIMED = rule(
     authority="NCCI practitioner pairs of 2024-07-01; domain 6.1",
     cured_by=CuredBy.CODER,
 )
+PAIR_OF_ANOTHER = rule(
+    "EDIT-065",
+    Effect.WARN,
+    "Another clinician's claim of this date carries {other}; in one group or specialty it is not billed beside {code}.",
+    authority="NCCI practitioner pairs of 2024-07-01, indicator 0; domain 6.1, X-E16",
+    cured_by=CuredBy.CODER,
+)
 ONE_SERVICE = rule(
     "EDIT-070",
     Effect.HOLD,
@@ -55,6 +62,14 @@ UNUSUAL_TOGETHER = rule(
     Effect.WARN,
     "{code} and {other} for the same {within}: {because}.",
     authority="domain 6.2 (SD-02, SD-04, SD-05)",
+    cured_by=CuredBy.CODER,
+)
+
+PAYER_APART = rule(
+    "EDIT-072",
+    Effect.HOLD,
+    "The payer does not take {code} and {other} for one client on one date.",
+    authority="the payer's policy; domain SD-11",
     cured_by=CuredBy.CODER,
 )
 
@@ -98,6 +113,46 @@ def of_pairs(
                 yield low, found(COLUMN_2 if policy.kind in _BOUND else PAIR_OPEN, code=code, other=other)
 
 
+def of_payer(
+    alive: Sequence[Examined], visit: Visit, context: Context, policy: Policy
+) -> Iterator[tuple[Examined, Finding]]:
+    """Codes that the payer's policy does not take beside each other on one date, on this visit or on other claims."""
+    for asked in policy.not_same_day:
+        for candidate in alive:
+            line, on = candidate.line, visit.date_of_service
+            if candidate.code.code not in asked.codes or line is None:
+                continue
+            if asked.modifiers and not asked.modifiers & set(line.modifiers):
+                continue
+            here = [other for other in alive if other is not candidate and other.code.code in asked.beside]
+            for other in here:
+                yield (
+                    candidate,
+                    found(
+                        PAYER_APART,
+                        effect=asked.effect,
+                        authority=asked.source,
+                        code=candidate.code.code,
+                        other=other.code.code,
+                    ),
+                )
+            scope = context.client_lines.values if isinstance(context.client_lines, Known) else ()
+            claimed = {
+                o.code for o in scope if o.date_of_service == on and o.code in asked.beside and o.visit_id != visit.id
+            }
+            for other_code in sorted(claimed):
+                yield (
+                    candidate,
+                    found(
+                        PAYER_APART,
+                        effect=asked.effect,
+                        authority=asked.source,
+                        code=candidate.code.code,
+                        other=other_code,
+                    ),
+                )
+
+
 def of_one_service(first: Examined, second: Examined, tables: EditTables) -> Iterator[tuple[Examined, Finding]]:
     """What the same-day rules say of two lines of which no pair speaks."""
     rule_of_two = tables.same(first.code.code, second.code.code)
@@ -126,9 +181,12 @@ def of_other_claims(candidate: Examined, visit: Visit, context: Context, tables:
     if not isinstance(scope, Known) or line is None or on is None:
         return
     code = candidate.code.code
-    for other in sorted(
-        {o for o in scope.values if o.clinician_id == line.rendering_id and o.visit_id != visit.id}, key=_by_code
-    ):
+    for other in sorted({o for o in scope.values if o.visit_id != visit.id}, key=_by_code):
+        if other.clinician_id != line.rendering_id:
+            between = tables.pair(code, other.code)
+            if between is not None and between.never and other.date_of_service == on:
+                yield found(PAIR_OF_ANOTHER, code=code, other=other.code)
+            continue
         same_date = other.date_of_service == on
         pair = tables.pair(code, other.code)
         if same_date and pair is not None:

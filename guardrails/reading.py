@@ -13,10 +13,13 @@ from itertools import chain
 
 from guardrails.codebook import Codebook
 from guardrails.time_statements import (
+    ClockRange,
     LoneStop,
+    Role,
     TimeStatement,
     dates_in,
     is_given_now,
+    line_of,
     lone_stops,
     read_times,
     unclear_interruption,
@@ -43,6 +46,7 @@ _PAST = re.compile(
     re.IGNORECASE,
 )
 _ABSENT = re.compile(
+    r"\bparents?[- ]only\b|\b(?:client|patient|pt|member)\s+(?:was |is |were )?(?:not (?:here|there|in (?:the )?(?:room|session)|with us)|elsewhere|did not (?:join|come|take part))\b|"
     r"\bmet with (?:the )?(?:parents?|mother|father|wife|husband|spouse|partner|family|caregivers?)(?: and (?:mother|father|\w+))? (?:only|alone)\b"
     r"|\bcollateral (?:phone )?(?:call|contact)\b|\b(?:client|patient|pt) (?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b|\b(?:client|patient|pt|member) (?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient) present\b|\bin (?:the )?(?:client|patient)'s absence\b",
     re.IGNORECASE,
@@ -61,6 +65,65 @@ _SERVICE_LABEL = re.compile(
 )
 _INSTRUCTION = re.compile(
     r"\b(?:ignore|disregard|forget) (?:all |any |the )?(?:previous|prior|above|earlier) (?:instructions?|rules?|prompts?)|\bsystem\s*:\s|\b(?:you are|act as) (?:now )?(?:an? )?(?:ai|assistant|coder|model)\b|\"code\"\s*:\s*\"|set verdict|<\|?(?:im_start|system)",
+    re.IGNORECASE,
+)
+
+_NOT_THIS_CONTACT = re.compile(
+    r"\b(?:next|will|offered?|declined|prefers?|previous|last|prior|usually|may|instead of|rather than|not|no|requested|schedul\w+|future|if|or)\b[^.\n;]{0,40}$",
+    re.IGNORECASE,
+)
+_TRANSPORT = re.compile(
+    r"\b(?:drove|transport(?:ed|ing|ation)|escort(?:ed|ing)?|gave (?:\w+ )?a ride)\b", re.IGNORECASE
+)
+_CLIENT_HEADER = re.compile(
+    r"^[ \t]*(?i:client|patient|member|consumer|individual)(?:(?:'s)?[ ]+(?i:full |legal )?(?i:name)[ \t]*[:|][ \t]*(?P<name>[A-Z][\w'’.-]+(?:,?[ ]+[A-Z][\w'’.-]*){0,3})|[ \t]*[:|][ \t]*(?P<full>[A-Z][a-z'’-]+,?[ ]+[A-Z][a-z'’-]+(?:[ ]+[A-Z][a-z'’-]+)?)[ \t]*$)",
+    re.MULTILINE,
+)
+# A contact at a distance, as the note describes this one; "video game" and "phone bill" are something else.
+_VIDEO = re.compile(
+    r"\b(?:via|by|over|on|through|using) (?:(?:secure|hipaa[- ]compliant|live|two-way|a) )*(?:zoom|video|telehealth|telemedicine|webex|doxy\S*|teams|facetime|videoconferenc\w+)\b"
+    r"|\b(?:video|telehealth|telemedicine|virtual) (?:session|visit|contact|encounter|appointment|platform)\b|\b(?:modality|delivery|mode|setting|location|service type|contact type)\s*[:|]\s*[^\n]{0,20}\b(?:video|telehealth|telemedicine|virtual)\b|\baudio(?:[- ](?:and[- ])?|/)(?:video|visual)\b|\baudiovisual\b",
+    re.IGNORECASE,
+)
+_TELEPHONE = re.compile(
+    r"\b(?:via|by|over) (?:the )?(?:tele)?phone\b(?! (?:book|number))|\baudio[- ]only\b|\b(?:telephone|phone) (?:session|visit|contact|encounter|service)\b|\b(?:modality|delivery|mode|setting|contact type)\s*[:|]\s*(?:tele)?phone\b|\btelephonic(?:ally)?\b",
+    re.IGNORECASE,
+)
+_IN_PERSON = re.compile(
+    r"\b(?:in[- ]person|face[- ]to[- ]face|f2f)\b(?! (?:visit|appointment|session)s? (?:next|will|was offered|offered))",
+    re.IGNORECASE,
+)
+_AT_HOME = re.compile(
+    r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)? (?:location|was|is|were|joined|connected|participated|took part|spoke|attended|called)?[^.\n;]{0,30}?\b(?:at|from|in|:) (?:his|her|their|own|the client's|the patient's)? ?(?:home|house|apartment|residence|bedroom|living room|kitchen|motel|hotel|shelter|parked car|car|yard|porch)\b"
+    r"|\bfrom (?:the )?(?:client|patient|pt|ct|member)'s (?:home|house|apartment|residence)\b|\b(?:client|patient|pt)(?:'s)? location\s*[:|]\s*(?:at )?(?:home|own home|residence|apartment)\b",
+    re.IGNORECASE,
+)
+_ELSEWHERE = re.compile(
+    r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)? (?:location|was|is|were|sat|joined|connected|participated)?[^.\n;]{0,24}?\b(?:at|from|in|:) (?:his|her|their|the|our|an?)? ?(?:clinic|hospital|school|office|exam(?:ination)? room|workplace|work site|job site|library|emergency (?:room|department)|ED\b|nursing (?:home|facility))\b",
+    re.IGNORECASE,
+)
+_UNCERTAIN = re.compile(
+    r"\b(?:rule[- ]?out|r/o|probable|suspected?|possible|likely|questionable|consider|versus|vs\.?|provisional)\b[^.\n;]{0,40}$|\?\s*$",
+    re.IGNORECASE,
+)
+_SAID_UNCERTAIN = re.compile(
+    r"\b(?:rule[- ]?out|r/o|probable|suspect|possible|likely|questionable|consider|versus|vs|provisional)|\?",
+    re.IGNORECASE,
+)
+_RULED_OUT_AFTER = re.compile(
+    r"^[^.\n;]{0,25}\b(?:rule[- ]?out|r/o|suspected|to be ruled out|not established)\b", re.IGNORECASE
+)
+
+_DENIED_BEFORE = re.compile(
+    r"\b(?:no|not|never|without|declin\w+|refus\w+|unable to|n't|defer\w+|unwilling to)\b(?! only)[^.,;:\n]{0,28}$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"[^.,;:\n]{0,14}?\b(?:was|were|is|has been)? ?(?:not (?:done|made|completed|discussed|performed|used|given|reviewed|obtained|needed)|declined|refused|deferred)\b",
+    re.IGNORECASE,
+)
+_SCORED = re.compile(
+    r"[^.;\n]{0,40}?(?:\b(?:scor\w+|total|result|of|was|is|today|at)\b|[:=(/])[^.;\n]{0,14}?(?<![\d-])\d{1,3}\b(?!\s*(?:min|years?|weeks?|/\d{1,2}/))",
     re.IGNORECASE,
 )
 
@@ -105,6 +168,15 @@ class Reading:
     individual: tuple[int, int] | None = None
     interruption: tuple[int, int] | None = None
     instruction: tuple[int, int] | None = None
+    subject: tuple[int, int] | None = None
+    transport: tuple[int, int] | None = None
+    video: tuple[int, int] | None = None
+    telephone: tuple[int, int] | None = None
+    in_person: tuple[int, int] | None = None
+    client_at_home: tuple[int, int] | None = None
+    client_elsewhere: tuple[int, int] | None = None
+    uncertain_diagnoses: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    instruments: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     service_dates: tuple[tuple[date, tuple[int, int]], ...] = ()
 
     def at(self, span: tuple[int, int]) -> Quote:
@@ -132,13 +204,22 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
         interruption=unclear_interruption(clients, times),
         elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,
-        mentioned_services=_services_given(text, codebook),
+        mentioned_services=_services_given(text, codebook, times),
         named_services=_services_in(text, (0, len(text)), codebook),
         no_service=_first(_NO_SERVICE, clients, unless_before=_PAST),
         client_absent=_first(_ABSENT, clients),
         group=_first(_GROUP, text),
         individual=_first(_INDIVIDUAL, text),
         instruction=_first(_INSTRUCTION, text),
+        subject=_subject(text, client_names),
+        transport=_first(_TRANSPORT, text),
+        video=_first(_VIDEO, clients, unless_before=_NOT_THIS_CONTACT),
+        telephone=_first(_TELEPHONE, clients, unless_before=_NOT_THIS_CONTACT),
+        in_person=_first(_IN_PERSON, clients, unless_before=_NOT_THIS_CONTACT),
+        client_at_home=_first(_AT_HOME, clients),
+        client_elsewhere=_first(_ELSEWHERE, clients),
+        uncertain_diagnoses=_uncertain(text, codebook),
+        instruments=_instruments(text, codebook),
         service_dates=tuple(_service_dates(text)),
     )
 
@@ -150,6 +231,37 @@ def _service_dates(text: str) -> Iterator[tuple[date, tuple[int, int]]]:
             if not window[:offset].strip():
                 yield when, (label.start(), label.end() + offset)
             break
+
+
+def _subject(text: str, client_names: tuple[str, ...]) -> tuple[int, int] | None:
+    """The name in a header that says whose note this is, where it is none of this client's (C25)."""
+    own = {word.casefold() for name in client_names for word in re.findall(r"\w+", name)}
+    if not own:
+        return None
+    for header in _CLIENT_HEADER.finditer(text):
+        group = "name" if header["name"] else "full"
+        words = {w.casefold() for w in re.findall(r"[^\W\d_]{2,}", header[group])}
+        if words and not own & words:
+            return header.span(group)
+    return None
+
+
+def _uncertain(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
+    """Diagnoses, by the beginning of their code, that the note names as uncertain and nowhere as established (DX-10)."""
+    if not _SAID_UNCERTAIN.search(text):
+        return {}
+    found: dict[str, tuple[int, int]] = {}
+    for prefix, words in codebook.diagnosis_words:
+        spans = [match.span() for match in words.finditer(text)]
+        doubted = [
+            span
+            for span in spans
+            if _UNCERTAIN.search(text[max(0, span[0] - 60) : span[0]])
+            or _RULED_OUT_AFTER.match(text[span[1] : span[1] + 60])
+        ]
+        if doubted and len(doubted) == len(spans):
+            found[prefix] = doubted[0]
+    return found
 
 
 def _with_client_named(text: str, names: tuple[str, ...]) -> str:
@@ -223,11 +335,36 @@ def _elements(
                 spans.append((offset, offset + len(body.strip())))
                 break
         for pattern in element.words:
-            match = next((m for m in pattern.finditer(text) if not hidden[m.start()]), None)
+            match = next(
+                (
+                    m
+                    for m in pattern.finditer(text)
+                    if not hidden[m.start()] and not (element.denial_is_absence and _denied(text, m.span()))
+                ),
+                None,
+            )
             if match:
                 spans.append(match.span())
         if spans:
             found[element.id] = tuple(spans)
+    return found
+
+
+def _denied(text: str, span: tuple[int, int]) -> bool:
+    """Whether the note says of these words that it was not so: "no safety plan was made", "referral was declined"."""
+    before, after = text[max(0, span[0] - 48) : span[0]], text[span[1] : span[1] + 48]
+    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
+
+
+def _instruments(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
+    """The instruments that the note names with a score."""
+    found = {}
+    for name, pattern in codebook.instruments:
+        match = next(
+            (m for m in pattern.finditer(text) if _SCORED.match(text, m.end()) and not _denied(text, m.span())), None
+        )
+        if match:
+            found[name] = match.span()
     return found
 
 
@@ -249,12 +386,13 @@ def _declared_services(text: str, sections: list[Section], codebook: Codebook) -
     return declared
 
 
-def _services_given(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
-    """Services that a sentence anywhere speaks of as given in this contact; a bare mention is no statement of it."""
+def _services_given(text: str, codebook: Codebook, times: tuple[TimeStatement, ...]) -> dict[str, tuple[int, int]]:
+    """Services that a sentence anywhere speaks of as given in this contact, or that stand on the line of its time."""
+    timed = {line_of(text, t.span) for t in times if isinstance(t, ClockRange) and t.role is Role.SESSION}
     found = {}
     for service, pattern in codebook.services.items():
         spans = (match.span() for match in pattern.finditer(text))
-        given = next((span for span in spans if is_given_now(text, span)), None)
+        given = next((span for span in spans if line_of(text, span) in timed or is_given_now(text, span)), None)
         if given:
             found[service] = given
     return found

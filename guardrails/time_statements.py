@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
@@ -51,11 +51,12 @@ class ClockRange:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A stated number of minutes."""
+    """A stated number of minutes; `of_psychotherapy` where the words beside it say that they are psychotherapy's alone."""
 
     span: tuple[int, int]
     minutes: int
     role: Role
+    of_psychotherapy: bool = False
 
 
 TimeStatement = ClockRange | Duration
@@ -159,7 +160,7 @@ _INTERRUPTS = re.compile(
 _ELSEWHERE = re.compile(
     r"\b(?:weekly|monthly|daily|nightly|bi-?weekly|per (?:week|day|month)|a (?:day|week|night|month)|(?:each|every|most|some) (?:other )?(?:week|day|morning|evening|night|time|month)"
     r"|will|plans? to|planned|homework|practi[cs]e (?:at home|for|daily)|next|upcoming|schedul(?:ed|e)|recommend\w*|frequency|objectives?|goals?|previous(?:ly)?|prior|last (?:session|visit|week|time|night|month)"
-    r"|late|early|booked|reserved|authoriz\w*|approved|watch(?:ed|ing)?|naps?|napped|takes|hours|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works?|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
+    r"|late|early|booked|reserved|authoriz\w*|approved|watch(?:ed|ing)?|naps?|napped|takes|hours|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works|(?:client|pt|he|she|they|who|at|from|to) work|work (?:hours|schedule|day)|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
     r"|/\s?(?:week|wk|day|mo(?:nth)?)\b|\bx\s?/|\d\s?x\b",
     re.IGNORECASE,
 )
@@ -172,13 +173,15 @@ _PART = re.compile(
     r"\b(?:of (?:these|which|this)|first|last|left early|alone|ended early|includ(?:es|ed|ing)|was present for)\b",
     re.IGNORECASE,
 )
+# "through the last six hours" tells of the time before
+_RECALLED = re.compile(r"\b(?:over|through|in|for|within|during) the (?:last|past|first)\s*$", re.IGNORECASE)
 _APART = re.compile(
     r"\b(?:plus|added|in addition|additional|not (?:counted|included|part|billed|billable)|before|after(?:wards?)?|separate(?:ly)?|excluding|outside)\b|\+",
     re.IGNORECASE,
 )
 _LABEL_BEFORE = re.compile(
     r"(?:(?:total|session|service|contact|visit|encounter|face[- ]to[- ]face|psychotherapy|therapy|treatment|direct|billable|actual|counseling|group)\s+(?:\w+\s+){0,2}?(?:time|length|duration|minutes)"
-    r"|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|\t]|\bis\b|\bwas\b|\bof\b)\s*$"
+    r"|time on [^.\n;:]{3,60}|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|\t]|\bis\b|\bwas\b|\bof\b)\s*$"
     r"|(?:\btime in\s+)?\b(?:psychotherapy|therapy|counseling|face[- ]to[- ]face)\s+$"
     r"|^\W*total (?:session |service |contact |face[- ]to[- ]face )?(?:time|minutes|duration)\s+$",
     re.IGNORECASE,
@@ -205,8 +208,8 @@ _GIVEN = re.compile(
     re.IGNORECASE,
 )
 _CLOCK_LABEL = re.compile(
-    r"\b(?:times?|session|service|contact|visit|encounter|start|stop|began|ended|in/out|seen|met|meeting|group|interview|assessment|psychotherapy|therapy|counseling|training|"
-    r"date|dos|duration|length|clock|held)\b[^.\n;]{0,40}$|\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\W{0,6}$",
+    r"\b(?:times?|session|service|contact|visit|encounter|start|stop|began|ended|in/out|seen|met|meeting|group|interview|assessment|evaluation|psychotherapy|therapy|counseling|training|testing|"
+    r"screening|planning|treatment|hour|date|dos|duration|length|clock|held|call)\b[^.\n;]{0,60}$|\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\W{0,6}$",
     re.IGNORECASE,
 )
 _LEADING_CUE = re.compile(
@@ -256,7 +259,7 @@ def _restating(text: str, duration: Duration, ranges: list[ClockRange]) -> Durat
         for each in ranges:
             between = text[each.span[1] : duration.span[0]]
             if each.role is Role.SESSION and 0 <= duration.span[0] - each.span[1] < 30 and _RESTATES.fullmatch(between):
-                return Duration(duration.span, duration.minutes, Role.SESSION)
+                return replace(duration, role=Role.SESSION)
     return duration
 
 
@@ -268,6 +271,11 @@ def unclear_interruption(text: str, statements: tuple[TimeStatement, ...]) -> tu
         if not any(start <= each.span[0] < end and each.role is not Role.OTHER for each in statements):
             return match.span()
     return None
+
+
+def line_of(text: str, span: tuple[int, int]) -> int:
+    """Where the line that a span begins in begins."""
+    return text.rfind("\n", 0, span[0]) + 1
 
 
 def is_given_now(text: str, span: tuple[int, int]) -> bool:
@@ -400,12 +408,21 @@ def _durations(text: str) -> Iterator[Duration]:
     taken = bytearray(len(text))
     for match in _LABELLED_NUMBER.finditer(text):
         taken[match.start() : match.end()] = b"\x01" * len(match[0])
-        yield Duration(match.span(), int(match["n"] or match["n2"]), Role.SESSION)
+        yield _as_duration(text, match.span(), int(match["n"] or match["n2"]), Role.SESSION)
     for match in _DURATION.finditer(text):
         if any(taken[match.start() : match.end()]):
             continue
         minutes = _number(match["hours"]) * 60 + _number(match["more"]) + _number(match["minutes"])
-        yield Duration(match.span(), int(minutes), _role_of_duration(text, match.span()))
+        yield _as_duration(text, match.span(), int(minutes), _role_of_duration(text, match.span()))
+
+
+_PSYCHOTHERAPY = re.compile(r"\b(?:psycho)?therapy\b", re.IGNORECASE)
+
+
+def _as_duration(text: str, span: tuple[int, int], minutes: int, role: Role) -> Duration:
+    before, after = _clause(text, span)
+    beside = _PSYCHOTHERAPY.search(f"{before[-80:]} {text[slice(*span)]} {after[:40]}")
+    return Duration(span, minutes, role, of_psychotherapy=bool(beside))
 
 
 def _number(text: str | None) -> float:
@@ -457,6 +474,8 @@ def _role_of_clock(text: str, span: tuple[int, int], *, labelled: bool = False) 
         return Role.OTHER
     if labelled or _CLOCK_LABEL.search(before) or _GIVEN.search(before) or _GIVEN.search(near_after):
         return Role.SESSION
+    if not before.strip() and _CLOCK_LABEL.search(line.rstrip(" .")):  # "Group, session 5 of 12. 6:00 PM to 7:20 PM."
+        return Role.SESSION
     heads_line = len(line) < _LONGEST_HEADING and not re.search(
         r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _DATE.sub("", line))
     )
@@ -485,6 +504,8 @@ def _role_of_duration(text: str, span: tuple[int, int]) -> Role:
     if _ELSEWHERE.search(before) or _ELSEWHERE.search(after) or _WEEKDAY.search(after):
         left_early = re.search(r"\bleft early\b", before, re.IGNORECASE)
         return Role.UNCLEAR if left_early else Role.OTHER
+    if _RECALLED.search(before):
+        return Role.OTHER
     if _PART.search(before) and not _VERB_BEFORE.search(before):
         return Role.UNCLEAR
     return Role.SESSION if _VERB_BEFORE.search(before) or _NOUN_AFTER.search(after) else Role.OTHER

@@ -5,8 +5,8 @@ All functions take whole minutes and return whole units. None ever rounds toward
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 
 from guardrails.codebook import Code, Codebook, UnitRule
@@ -27,6 +27,13 @@ BELOW_LOWEST = rule(
     "The documented minutes do not reach the first unit of this service.",
     authority="domain 3.2, 3.3, X-T02, X-T12",
     cured_by=CuredBy.NOBODY,
+)
+ATTENDED = rule(
+    "UNIT-022",
+    Effect.HOLD,
+    "{code} usually stands for at least {minutes} minutes of a day or month, and the record states fewer.",
+    authority="domain PD-06, PD-07, 2.5, 3.6; CMS HCPCS text",
+    cured_by=CuredBy.CODER,
 )
 BELOW_LOWEST_PAYER = rule(
     "UNIT-021",
@@ -56,6 +63,13 @@ ONE_ONLY = rule(
     authority="domain 3.3, X-T14, X-T22, X-E43; NCCI Medicaid manual ch. XI",
     cured_by=CuredBy.CODER,
 )
+AT_THE_EDGE = rule(
+    "UNIT-033",
+    Effect.WARN,
+    "Sources disagree whether a further block of crisis psychotherapy begins at {minutes} minutes or one later.",
+    authority="domain 3.3, X-T19 (Q2)",
+    cured_by=CuredBy.CODER,
+)
 PHYSICAL = rule(
     "UNIT-040",
     Effect.BLOCK,
@@ -68,13 +82,6 @@ UNIT_LIMIT = rule(
     Effect.BLOCK,
     "More units than Medicare takes on one line of this code ({cap}); the whole line would be denied.",
     authority="Medicare practitioner MUE table of 2024-07-01; domain 6.4",
-    cured_by=CuredBy.NOBODY,
-)
-PAYER_CAP = rule(
-    "UNIT-041",
-    Effect.BLOCK,
-    "More units than the payer allows for one date of service ({cap}).",
-    authority="domain 3.10; the payer's policy",
     cured_by=CuredBy.NOBODY,
 )
 LOWER_THAN_RECORD = rule(
@@ -143,9 +150,15 @@ def pooled(minutes: Mapping[str, int]) -> dict[str, int]:
 
 def quarter_hours(minutes: int, by: QuarterHourRule) -> int:
     """Units of a "per 15 minutes" code as one payer counts them (domain 3.5)."""
-    return {QuarterHourRule.FLOOR15: whole, QuarterHourRule.MID15: midpoint15, QuarterHourRule.CEIL15: ceiling}[by](
-        minutes
-    )
+    return _QUARTER_HOURS[by](minutes)
+
+
+_QUARTER_HOURS: Mapping[QuarterHourRule, Callable[[int], int]] = {
+    QuarterHourRule.FLOOR15: whole,
+    QuarterHourRule.MID15: midpoint15,
+    QuarterHourRule.CEIL15: ceiling,
+    QuarterHourRule.POOLED15: midpoint15,  # of one code alone; `pooled` where several share a day
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +178,8 @@ def count(code: Code, minutes: Minutes | None, policy: Policy, codebook: Codeboo
     """
     match code.unit_rule:
         case UnitRule.EVENT | UnitRule.PER_DIEM | UnitRule.PER_MONTH:
-            return Counted(
-                code, 1, "one per date of service" if code.unit_rule is not UnitRule.PER_MONTH else "one per month", 1
-            )
-        case UnitRule.UNDECIDED:
+            return _single(code, minutes)
+        case UnitRule.UNDECIDED | UnitRule.INSTRUMENT:
             return None
     if minutes is None:
         return None
@@ -192,17 +203,56 @@ def count(code: Code, minutes: Minutes | None, policy: Policy, codebook: Codeboo
             units = midpoint15(m)
             return Counted(code, units, f"{stated}, {units} x 15", units)
         case _:
-            return _payer15(code, m, stated, policy)
+            return _payer15(code, minutes, stated, policy)
 
 
-def _payer15(code: Code, m: int, stated: str, policy: Policy) -> Counted:
-    by = policy.rule_for(code.code)
+def _single(code: Code, minutes: Minutes | None) -> Counted | None:
+    """One a day or a month, from the first minute on or, where the code or the payer asks for more, from that many."""
+    per = "one per month" if code.unit_rule is UnitRule.PER_MONTH else "one per date of service"
+    if code.from_minute is None:
+        return Counted(code, 1, per, 1)
+    if minutes is None:
+        return None
+    units = 1 if minutes.minutes >= code.from_minute else 0
+    return Counted(code, units, f"{minutes.minutes} documented minutes, {per} from {code.from_minute}", units)
+
+
+def _payer15(code: Code, minutes: Minutes, stated: str, policy: Policy) -> Counted:
+    by, m = policy.rule_for(code.code), minutes.minutes
+    if code.from_minute and m < code.from_minute:
+        return Counted(code, 0, f"{stated}, below the first unit", 0)
+    if by is not None and policy.contacts_apart(code.code) and len(minutes.contacts) > 1:
+        each = [quarter_hours(contact, by) for contact in minutes.contacts]
+        shown = " + ".join(str(contact) for contact in minutes.contacts)
+        return Counted(code, sum(each), f"{shown} documented minutes, each apart, {sum(each)} x 15", sum(each))
     if by is None:
         units = {each: quarter_hours(m, each) for each in QuarterHourRule}
         lowest = min(units.values())
         return Counted(code, lowest, f"{stated}, {lowest} x 15 under the lowest rule", max(units.values()))
     units_now = quarter_hours(m, by)
     return Counted(code, units_now, f"{stated}, {units_now} x 15", units_now)
+
+
+def shares(of_code: Mapping[str, tuple[Code, Minutes]]) -> dict[str, Counted]:
+    """Each code's part of the day's pool of quarter hours (`pooled`), where several codes of one clinician share it."""
+    if len(of_code) < 2:
+        return {}
+    units = pooled({code: minutes.minutes for code, (_, minutes) in of_code.items()})
+    total = sum(minutes.minutes for _, minutes in of_code.values())
+    return {
+        name: Counted(
+            code,
+            units[name],
+            f"{minutes.minutes} of {total} documented minutes, {units[name]} of {sum(units.values())} x 15 pooled",
+            units[name],
+        )
+        for name, (code, minutes) in of_code.items()
+    }
+
+
+def instruments(code: Code, scored: Collection[str]) -> Counted:
+    """One unit for each instrument that the note names with a score (domain 2.6, 4.7)."""
+    return Counted(code, len(scored), f"{len(scored)} scored instrument(s)", len(scored))
 
 
 def _rung(code: Code, minutes: int, codebook: Codebook, on: date) -> Code | None:
@@ -216,7 +266,9 @@ def _rung(code: Code, minutes: int, codebook: Codebook, on: date) -> Code | None
     return fitting[-1] if fitting else None
 
 
-_SINGLE = frozenset({UnitRule.EVENT, UnitRule.SESSION, UnitRule.PER_DIEM, UnitRule.PER_MONTH})
+UNCOUNTED = frozenset({UnitRule.EVENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH})
+"""One a day or a month, however long."""
+_SINGLE = UNCOUNTED | {UnitRule.SESSION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,31 +282,47 @@ class Allowed:
 
 
 def allow(
-    code: Code, proposed: object, minutes: Minutes | None, policy: Policy, codebook: Codebook, on: date
+    code: Code,
+    proposed: object,
+    minutes: Minutes | None,
+    policy: Policy,
+    codebook: Codebook,
+    on: date,
+    share: Counted | None = None,
 ) -> Allowed:
-    """Compare proposed units with what the record supports. The result never exceeds either."""
+    """Compare proposed units with what the record supports. The result never exceeds either.
+
+    `share` is the code's part of a pool, where the payer pools the day's quarter hours.
+    """
     if not isinstance(proposed, int) or isinstance(proposed, bool) or proposed < 1:
         return Allowed(0, "", (found(NOT_A_COUNT),), None)
     cap = _CAPS.get(code.unit_rule, MINUTES_A_DAY)
     if proposed > cap:
         return Allowed(0, "", (found(PHYSICAL, cap=cap),), None)
-    payer_cap = policy.of(code.code).max_units
-    if payer_cap is not None and proposed > payer_cap:
-        return Allowed(0, "", (found(PAYER_CAP, cap=payer_cap),), None)
     limit = codebook.edits.limit(code.code, policy.kind)
     if limit is not None and proposed > limit and (limit == 0 or code.unit_rule not in _SINGLE):
         return Allowed(0, "", (found(UNIT_LIMIT, cap=limit),), None)
     if code.unit_rule is UnitRule.UNDECIDED:
         return Allowed(0, "", (found(UNDECIDED, code=code.code),), None)
-    counted = count(code, minutes, policy, codebook, on)
-    if counted is None:  # the missing time has its own finding
+    counted = share or count(code, minutes, policy, codebook, on)
+    if counted is None or (
+        counted.units == 0 and code.unit_rule is UnitRule.INSTRUMENT
+    ):  # what is missing has its own finding
         return Allowed(0, "", (), None)
     where = minutes.where if minutes else ()
+    if counted.units == 0 and code.unit_rule in UNCOUNTED and policy.of(code.code).from_minutes is None:
+        return Allowed(
+            0, counted.arithmetic, (found(ATTENDED, where=where, code=code.code, minutes=code.from_minute),), None
+        )
     if counted.units == 0:
         generous = quarter_hours(minutes.minutes, QuarterHourRule.MID15) if minutes else 0
         held = code.unit_rule is UnitRule.PAYER15 and counted.highest > 0 and generous > 0
         return Allowed(0, counted.arithmetic, (found(BELOW_LOWEST_PAYER if held else BELOW_LOWEST, where=where),), None)
-    return _compare(code, proposed, counted, minutes, where)
+    allowed = _compare(code, proposed, counted, minutes, where)
+    crisis_block = code.unit_rule is UnitRule.EACH and code.service == "crisis_psychotherapy"
+    if crisis_block and minutes and minutes.minutes == code.from_minute:
+        allowed = replace(allowed, findings=(*allowed.findings, found(AT_THE_EDGE, minutes=minutes.minutes)))
+    return allowed
 
 
 def _compare(code: Code, proposed: int, counted: Counted, minutes: Minutes | None, where: tuple[Quote, ...]) -> Allowed:

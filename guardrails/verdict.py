@@ -92,13 +92,20 @@ class Finding:
     lacks: str | None = None
 
 
-def found(rule: Rule, *, where: Iterable[Quote] = (), effect: Effect | None = None, **slots: object) -> Finding:
-    """A finding of `rule`; `effect` where a policy makes it harder or softer than the rule's own."""
+def found(
+    rule: Rule,
+    *,
+    where: Iterable[Quote] = (),
+    effect: Effect | None = None,
+    authority: str | None = None,
+    **slots: object,
+) -> Finding:
+    """A finding of `rule`; `effect` and `authority` where a policy or a dated table speaks instead of the rule's own."""
     return Finding(
         rule_id=rule.id,
         effect=effect or rule.effect,
         message=rule.says(**slots),
-        authority=rule.authority,
+        authority=authority or rule.authority,
         cured_by=rule.cured_by,
         where=tuple(where),
         lacks=rule.lacks,
@@ -117,7 +124,8 @@ class Fix:
 class Minutes:
     """Countable minutes that the record states for a line, and where.
 
-    `intervals` are instants, kept where the note gives clock times; `source` is `clock`, `stated` or `period`.
+    `intervals` are instants, kept where the note gives clock times; `source` is `clock`, `stated` or `period`; `contacts`
+    are the minutes of each stretch without a break, in their order.
     """
 
     minutes: int
@@ -125,6 +133,7 @@ class Minutes:
     where: tuple[Quote, ...] = ()
     intervals: tuple[tuple[datetime, datetime], ...] = ()
     subtracted: int = 0
+    contacts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

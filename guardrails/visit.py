@@ -235,6 +235,11 @@ class Visit:
         except (KeyError, ValueError, OSError):  # no such zone: as unknown as none
             return None
 
+    def client_age(self, on: date) -> int | None:
+        """The client's age in whole years on a date; None where the birth date is not recorded."""
+        born = self.client_birth_date
+        return None if born is None else on.year - born.year - ((on.month, on.day) < (born.month, born.day))
+
     @property
     def all_labels(self) -> frozenset[str]:
         """The union of the labels of the visit and of the notes that may be used."""
@@ -278,10 +283,23 @@ class OtherVisit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BusyTime:
+    """A contact of a clinician with another client: the instants alone, never who it was."""
+
+    clinician_id: str
+    starts: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatedRecord:
-    """A plan or an authorization, by its logical id, and the days on which it is in force (None: no limit stated)."""
+    """A plan or an authorization, by its logical id, and the days on which it is in force (None: no limit stated).
+
+    `codes` are the procedure codes that it names; none where it names services in words only.
+    """
 
     id: str
+    codes: frozenset[str] = frozenset()
     in_force_from: date | None = None
     in_force_through: date | None = None
 
@@ -311,6 +329,7 @@ class Context:
     today: date
     client_lines: Known[OtherLine] | NotLookedUp = NotLookedUp("no source configured")
     same_day_visits: Known[OtherVisit] | NotLookedUp = NotLookedUp("no source configured")
+    clinician_day: Known[BusyTime] | NotLookedUp = NotLookedUp("no source configured")
     plans: Known[DatedRecord] | NotLookedUp = NotLookedUp("no plan source configured")
     authorizations: Known[DatedRecord] | NotLookedUp = NotLookedUp("no source configured")
     earlier_notes: Known[EarlierNote] | NotLookedUp = NotLookedUp("no source configured")

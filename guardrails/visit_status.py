@@ -145,6 +145,14 @@ WITHDRAWN = rule(
     authority="domain 4.8",
     cured_by=CuredBy.NOBODY,
 )
+OTHER_CLIENT = rule(
+    "NOTE-090",
+    Effect.HOLD,
+    "The note's header names a client, and the name is not one of this client's.",
+    authority="domain 4.2 C25, X-D07",
+    cured_by=CuredBy.NOTE,
+    lacks="C01",
+)
 UNREADABLE = rule(
     "NOTE-040",
     Effect.HOLD,
@@ -294,6 +302,8 @@ def attended(visit: Visit, context: Context, readings: Sequence[Reading]) -> tup
         wrong = [span for when, span in reading.service_dates if when != visit.date_of_service]
         if wrong and not any(when == visit.date_of_service for when, _ in reading.service_dates):
             findings.append(found(OTHER_DATE, where=[reading.at(span) for span in wrong]))
+        if reading.subject:
+            findings.append(found(OTHER_CLIENT, where=[reading.at(reading.subject)]))
         if reading.instruction:
             findings.append(found(INSTRUCTION, where=[reading.at(reading.instruction)]))
     return tuple(findings)

@@ -18,11 +18,12 @@ from prompts import ProposalRequest, Reply, ReplyLine, ReplyQuote, ReplySize, Se
 
 # The more specific service first: a family session is psychotherapy too, and is billed as what it is.
 _SPECIFIC_FIRST = (
-    "psychological_testing",
+    "test_administration",
+    "crisis_psychotherapy",
     "crisis",
     "peer_support",
     "case_management",
-    "medication_management",
+    "evaluation_and_management",
     "family_psychotherapy",
     "group_psychotherapy",
     "psychosocial_rehabilitation",

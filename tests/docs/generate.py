@@ -17,6 +17,7 @@ from sandbox import demo, fixtures, score, server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _TITLES = {
+    "AUTH": "Authorization",
     "CODE": "May the code stand on this visit?",
     "DOC": "Does the record show what the service must show?",
     "DX": "Diagnoses",
@@ -27,6 +28,7 @@ _TITLES = {
     "NOTE": "The notes",
     "PAYER": "Who pays",
     "PLACE": "Place of service",
+    "PLAN": "The plan in force",
     "PRIV": "Privacy",
     "TIME": "Which minutes count?",
     "UNIT": "Minutes to units",
@@ -85,16 +87,16 @@ def rules_page() -> str:
     ]
     with (ROOT / "tests" / "spec" / "edge_cases.csv").open(encoding="utf-8", newline="") as table:
         for r in csv.DictReader(table):
-            changed = "; ".join(filter(None, (r["but"], r["visit"])))
+            changed = "; ".join(filter(None, (r["but"], r["visit"]))).replace("|", " / ")
             cells = (
                 r["case"],
                 r["note"].replace("_", " "),
                 changed,
-                r["proposed"],
+                r["proposed"].replace("_", " ").replace("|", " / "),
                 r["payer"],
                 r["outcome"],
                 r["rules"],
-                r["domain"],
+                r["domain"] or f"shown by {r['shown_by']}",
             )
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

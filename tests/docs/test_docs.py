@@ -73,7 +73,16 @@ def test_no_sentence_of_a_rule_leads_a_clinician_upward() -> None:
 
 
 def _leading(rule: Rule) -> bool:
-    slots = set(re.findall(r"\{(\w+)\}", rule.sentence)) - {"tolerance", "code", "other", "because", "element", "note"}
+    slots = set(re.findall(r"\{(\w+)\}", rule.sentence)) - {
+        "start",
+        "end",
+        "tolerance",
+        "code",
+        "other",
+        "because",
+        "element",
+        "note",
+    }
     return bool(slots) or bool(
         re.search(r"\b(?:pay|paid|bill more|higher|at least|more minutes|\d{2,3} minutes|reimburs)", rule.sentence)
     )

@@ -69,7 +69,7 @@ def test_a_policy_file_replaces_the_payers_policy(run: Run, bundle: Path, tmp_pa
     """Four units at 53 minutes need a payer that counts from the eighth minute; here a cap of two refuses three."""
     policy = tmp_path / "policy.toml"
     policy.write_text(
-        'id = "mine"\npayer = "Mine"\nsource = "manual p. 7"\neffective_from = 2026-01-01\nkind = "medicaid"\nquarter_hour = "FLOOR15"\n[codes.H2014]\nmax_units = 2\n'
+        'id = "mine"\npayer = "Mine"\nsource = "manual p. 7"\neffective_from = 2026-01-01\nkind = "medicaid"\nquarter_hour = "FLOOR15"\n[[caps]]\ncodes = ["H2014"]\nunits = 2\nper = "day"\neffect = "block"\nsource = "manual p. 7"\n'
     )
     asked = proposals(tmp_path, [{"code": "H2014", "units": 3, "quotes": QUOTES}])
     result = run("check", "--bundle", bundle, "--proposals", asked, "--policy", policy, "--json")

@@ -77,7 +77,7 @@ def test_which_lines_stand_beside_each_other(row: dict[str, str], book: Codebook
     [
         ("90837", a_line("90791", DAY, who="a"), ["90837 EDIT-064"]),
         ("90791", a_line("90837", DAY, who="a"), ["90791 EDIT-064"]),
-        ("90837", a_line("90791", DAY, who="b"), []),
+        ("90837", a_line("90791", DAY, who="b"), ["90837 EDIT-065"]),
         ("90837", a_line("90791", DAY - timedelta(days=1), who="a"), []),
         ("90834", a_line("90847", DAY, who="a"), ["90834 EDIT-064"]),
         ("90834", a_line("90847", DAY, ("XE",), who="a"), []),

@@ -64,11 +64,12 @@ BYTES: dict[str, Callable[[], bytes]] = {
 
 
 def bundle() -> dict[str, Any]:
-    """A good visit, another one, and the clinic."""
+    """A good visit, another one, and the clinic, whose first resource stands before them."""
+    first, *rest = fixtures.clinic()
     return {
         "resourceType": "Bundle",
         "type": "collection",
-        "entry": [{"resource": r} for r in copy.deepcopy((*fixtures.clinic(), *BROKEN.resources, *HEALTHY.resources))],
+        "entry": [{"resource": r} for r in copy.deepcopy((first, *BROKEN.resources, *HEALTHY.resources, *rest))],
     }
 
 

@@ -18,7 +18,7 @@ effective_from = 2026-01-01
 kind = "medicaid"
 
 [codes.H2014]
-max_units = 16
+from_minutes = 16
 
 [codes.H2014.documentation]
 S05 = "block"
@@ -29,8 +29,8 @@ S05 = "block"
     ("old", "new", "said"),
     [
         ('kind = "medicaid"', 'kind = "medicade"', "line 6: kind: "),
-        ("max_units = 16", "max_units = 0", "line 9: codes.H2014.max_units: "),
-        ("max_units = 16", "max_unit = 16", "line 9: codes.H2014.max_unit: "),
+        ("from_minutes = 16", "from_minutes = 0", "line 9: codes.H2014.from_minutes: "),
+        ("from_minutes = 16", "from_minute = 16", "line 9: codes.H2014.from_minute: "),
         ('S05 = "block"', 'S05 = "stop"', "line 12: codes.H2014.documentation.S05: "),
         ('id = "x"\n', "", "line 1: id: "),
         ("[codes.H2014]\n", "[codes.H2014\n", "at line 8"),
@@ -51,11 +51,11 @@ def test_names_that_the_tables_do_not_know_are_said(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(GOOD)
     assert CliRunner().invoke(main, ["policy", "check", str(file)]).exit_code == 0
-    file.write_text(GOOD.replace("H2014", "H20I4").replace("S05", "S99"))
+    file.write_text(GOOD.replace("H2014", "H2099").replace("S05", "S99"))
     result = CliRunner().invoke(main, ["policy", "check", str(file)])
     assert result.exit_code == 1
-    assert "codes.H20I4: not in the loaded code tables" in result.output
-    assert "codes.H20I4.documentation.S99: no such documentation element" in result.output
+    assert "codes.H2099: not in the loaded code tables" in result.output
+    assert "codes.H2099.documentation.S99: no such documentation element" in result.output
 
 
 def test_a_new_policy_is_right_and_says_what_its_model_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
