@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -13,9 +14,22 @@ from fhir_mappings import systems, views
 from fhir_mappings.complaints import Complaints
 from fhir_mappings.records import ContextRecord, Found
 from fhir_mappings.views import Json
-from guardrails.visit import Context, DatedRecord, EarlierNote, Known, NotLookedUp, OtherLine, OtherVisit, Visit
+from guardrails.codebook import CPT_SYSTEM, HCPCS_SYSTEM
+from guardrails.visit import (
+    BusyTime,
+    Context,
+    DatedRecord,
+    EarlierNote,
+    Known,
+    NotLookedUp,
+    OtherLine,
+    OtherVisit,
+    Visit,
+)
 
 T = TypeVar("T")
+_PROCEDURES = frozenset({HCPCS_SYSTEM, CPT_SYSTEM})
+_PLAUSIBLE_CONTACT = timedelta(hours=8)  # a longer period is a chart left open
 _LOOK_BACK = timedelta(days=366)  # what a yearly cap can ask for
 
 
@@ -29,6 +43,7 @@ def to_context(
         today=today,
         client_lines=scope.known(record.claims, scope.lines),
         same_day_visits=scope.known(record.encounters, scope.other_visits),
+        clinician_day=scope.known(record.clinician_encounters, scope.busy),
         plans=scope.known(record.plans, scope.plan),
         authorizations=scope.known(record.authorizations, scope.authorization),
         earlier_notes=notes
@@ -101,6 +116,21 @@ class _Scope:
         people = (p.individual.id_of("Practitioner", "PractitionerRole") for p in other.participant)
         yield OtherVisit(id=other.id, starts=starts, ends=ends, clinician_ids=tuple(p for p in people if p))
 
+    def busy(self, raw: Json) -> Iterator[BusyTime]:
+        """A contact of the clinician with another client that day, by its instants alone. One left open for hours says nothing."""
+        other = self._complaints.read(views.Encounter, raw)
+        if other is None or other.id == self._visit.id or not other.subject.reference or self._own(other.subject):
+            return
+        if other.status in {"cancelled", "entered-in-error", "planned"}:
+            return
+        starts = self._complaints.field(other, "period.start", other.period.start, views.instant)
+        ends = self._complaints.field(other, "period.end", other.period.end, views.instant)
+        zone = self._visit.facility_zone or ZoneInfo("UTC")
+        if starts is None or ends is None or not timedelta(0) < ends - starts <= _PLAUSIBLE_CONTACT:
+            return
+        if starts.astimezone(zone).date() == self._day and self._visit.rendering:  # asked for as this clinician's
+            yield BusyTime(clinician_id=self._visit.rendering.id, starts=starts, ends=ends)
+
     def plan(self, raw: Json) -> Iterator[DatedRecord]:
         """A CarePlan, or a plan kept as a signed document, and the days on which it is in force."""
         if raw.get("resourceType") == "DocumentReference":
@@ -112,7 +142,11 @@ class _Scope:
             return
         plan = self._complaints.read(views.CarePlan, raw)
         if plan is not None and plan.status in {"active", "completed"} and self._own(plan.subject):
-            yield self._dated(plan, "period", plan.period.start, plan.period.end)
+            codes = {c.code for a in plan.activity for c in a.detail.code.coding if c.code and c.system in _PROCEDURES}
+            yield replace(
+                self._dated(plan, "period", plan.period.start, plan.period.end),
+                codes=frozenset(c.strip().upper() for c in codes),
+            )
 
     def authorization(self, raw: Json) -> Iterator[DatedRecord]:
         """An approved prior authorization."""

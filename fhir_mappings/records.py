@@ -32,9 +32,10 @@ _NOBODY_LOOKED = NotLookedUp("no source configured")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextRecord:
-    """What was looked up around a visit, as raw resources of the same client."""
+    """What was looked up around a visit, as raw resources of the same client; `clinician_encounters` are of others too."""
 
     encounters: Found = _NOBODY_LOOKED
+    clinician_encounters: Found = _NOBODY_LOOKED
     claims: Found = _NOBODY_LOOKED
     plans: Found = _NOBODY_LOOKED
     authorizations: Found = _NOBODY_LOOKED

@@ -302,10 +302,19 @@ class Consent(Resource):
     provision: Provision = Provision()
 
 
+class CarePlanDetail(View):
+    code: Concept = Concept()
+
+
+class CarePlanActivity(View):
+    detail: CarePlanDetail = CarePlanDetail()
+
+
 class CarePlan(Resource):
     status: Text | None = None
     subject: Reference = Reference()
     period: Period = Period()
+    activity: list[CarePlanActivity] = []
 
 
 class ClaimItem(View):

@@ -232,6 +232,8 @@ def _examine(
         findings += documentation.elements(code, proof, read_here, codebook, policy)
     else:
         findings.append(found(code_validity.NO_RULES, code=code.code))
+    about_level, lower_level = code_validity.visit_level(code, read_here, codebook, on)
+    findings += about_level
     findings += time.findings
     findings += documentation.signed_after(proof.notes, time.minutes)
     findings += documentation.signed_late(proof.notes, visit, policy)
@@ -267,7 +269,11 @@ def _examine(
             quotes=proof.spans,
         )
     verdict = Verdict(
-        proposal=proposal, outcome=outcome_of(findings), findings=tuple(findings), line=line, fix=allowed.fix
+        proposal=proposal,
+        outcome=outcome_of(findings),
+        findings=tuple(findings),
+        line=line,
+        fix=allowed.fix or lower_level,
     )
     return Examined(position, code, line, tuple(findings)), verdict
 

@@ -11,7 +11,7 @@ from guardrails.codebook import Code, Codebook, UnitRule, is_well_formed, normal
 from guardrails.policies import Counted, Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
-from guardrails.verdict import Finding, Proposal, Quote, found
+from guardrails.verdict import Finding, Fix, Proposal, Quote, found
 from guardrails.visit import Clinician, Visit
 
 MALFORMED = rule(
@@ -144,6 +144,21 @@ CLIENT_ABSENT = rule(
     authority="domain 4.2 C24, TM-01, X-D09",
     cured_by=CuredBy.NOBODY,
 )
+LEVEL_NOT_STATED = rule(
+    "CODE-077",
+    Effect.HOLD,
+    "The note does not state the level of medical decision making.",
+    authority="domain 3.3, 4.6 TH10; CPT office visits by medical decision making",
+    cured_by=CuredBy.NOTE,
+    lacks="V02",
+)
+LEVEL_BELOW = rule(
+    "CODE-078",
+    Effect.FIX,
+    "{code} stands for more medical decision making than the note states.",
+    authority="domain 3.3; CPT office visits by medical decision making",
+    cured_by=CuredBy.CODER,
+)
 GROUP_OF_ONE = rule(
     "CODE-074",
     Effect.BLOCK,
@@ -166,6 +181,7 @@ NO_RULES = rule(
     cured_by=CuredBy.CODER,
 )
 
+_DECISION_LEVELS = {"straightforward": 2, "low": 3, "moderate": 4, "high": 5}  # the rung of an office visit
 _NOT_TRANSPORT = {"case_management", "targeted_case_management"}  # SD-13: a ride is none of their work
 _ONE_TO_ONE = {"psychotherapy", "psychotherapy_add_on", "assessment", "diagnostic_evaluation", "plan_development"}
 _BELOW = {"PP", "PEER"}
@@ -329,6 +345,27 @@ def _mere_mention(code: Code, own: frozenset[str], mentioned: dict[str, Quote], 
     if code.service != "plan_development" or not mentioned.keys() - own:
         return False
     return not any(element in reading.elements for reading in readings for element in ("P02", "P03", "P04"))
+
+
+def visit_level(
+    code: Code, readings: Sequence[Reading], codebook: Codebook, on: date
+) -> tuple[tuple[Finding, ...], Fix | None]:
+    """Whether the note states the level of medical decision making that an office visit's code stands for.
+
+    Visits elsewhere have other rules, which are not in the tables: a person decides.
+    """
+    if code.service != "evaluation_and_management":
+        return (), None
+    if code.ladder is None:
+        return (found(NO_RULES, code=code.code),), None
+    stated = {r.decision_making[0]: r.at(r.decision_making[1]) for r in readings if r.decision_making}
+    if len(stated) != 1:
+        return (found(LEVEL_NOT_STATED, where=stated.values()),), None
+    (word, where), rung = next(iter(stated.items())), code.rung or 0
+    if rung <= _DECISION_LEVELS[word]:
+        return (), None
+    lower = next((c for c in codebook.ladder(code, on) if c.rung == _DECISION_LEVELS[word]), None)
+    return (found(LEVEL_BELOW, where=[where], code=code.code),), Fix(code=lower.code, units=1) if lower else None
 
 
 def group_size(

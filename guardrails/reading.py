@@ -79,6 +79,13 @@ _CLIENT_HEADER = re.compile(
     r"^[ \t]*(?i:client|patient|member|consumer|individual)(?:(?:'s)?[ ]+(?i:full |legal )?(?i:name)[ \t]*[:|][ \t]*(?P<name>[A-Z][\w'’.-]+(?:,?[ ]+[A-Z][\w'’.-]*){0,3})|[ \t]*[:|][ \t]*(?P<full>[A-Z][a-z'’-]+,?[ ]+[A-Z][a-z'’-]+(?:[ ]+[A-Z][a-z'’-]+)?)[ \t]*$)",
     re.MULTILINE,
 )
+_LEVEL = "straightforward|low|moderate|high"
+_DECISION_MAKING = re.compile(
+    rf"\b(?:MDM|medical decision[- ]making)\b\s*(?:[:=(-]|is|was|of)?\s*(?:level |complexity )?(?P<after>{_LEVEL})\b"
+    rf"|\b(?P<before>{_LEVEL})(?:[- ](?:complexity|level))? (?:MDM|medical decision[- ]making)\b"
+    rf"|\b(?:MDM|medical decision[- ]making)\b[^\n]{{0,400}}?[,;:(] ?(?P<closing>{_LEVEL})(?: complexity| level)?\)?[.;\n]",
+    re.IGNORECASE,
+)
 # A contact at a distance, as the note describes this one; "video game" and "phone bill" are something else.
 _VIDEO = re.compile(
     r"\b(?:via|by|over|on|through|using) (?:(?:secure|hipaa[- ]compliant|live|two-way|a) )*(?:zoom|video|telehealth|telemedicine|webex|doxy\S*|teams|facetime|videoconferenc\w+)\b"
@@ -168,6 +175,7 @@ class Reading:
     individual: tuple[int, int] | None = None
     interruption: tuple[int, int] | None = None
     instruction: tuple[int, int] | None = None
+    decision_making: tuple[str, tuple[int, int]] | None = None
     subject: tuple[int, int] | None = None
     transport: tuple[int, int] | None = None
     video: tuple[int, int] | None = None
@@ -211,6 +219,7 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
         group=_first(_GROUP, text),
         individual=_first(_INDIVIDUAL, text),
         instruction=_first(_INSTRUCTION, text),
+        decision_making=_decision_making(text),
         subject=_subject(text, client_names),
         transport=_first(_TRANSPORT, text),
         video=_first(_VIDEO, clients, unless_before=_NOT_THIS_CONTACT),
@@ -231,6 +240,12 @@ def _service_dates(text: str) -> Iterator[tuple[date, tuple[int, int]]]:
             if not window[:offset].strip():
                 yield when, (label.start(), label.end() + offset)
             break
+
+
+def _decision_making(text: str) -> tuple[str, tuple[int, int]] | None:
+    """The level of medical decision making that the note states, in its own word; None where it states none or several."""
+    said = [(match[match.lastgroup or 0].lower(), match.span()) for match in _DECISION_MAKING.finditer(text)]
+    return said[0] if len({level for level, _ in said}) == 1 else None
 
 
 def _subject(text: str, client_names: tuple[str, ...]) -> tuple[int, int] | None:

@@ -67,6 +67,7 @@ class LookUp(StrEnum):
     """What is looked up around a visit, where the EHR and our scopes allow."""
 
     SAME_DAY = "same-day"
+    CLINICIAN_DAY = "clinician-day"
     CLAIMS = "claims"
     AUTHORIZATIONS = "authorizations"
     EARLIER_NOTES = "earlier-notes"

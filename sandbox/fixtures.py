@@ -11,7 +11,7 @@ from typing import Any
 
 from guardrails.verdict import Proposal
 from plugin import proposals_file
-from plugin.settings import ConsentSource, EhrSettings
+from plugin.settings import ConsentSource, EhrSettings, LookUp
 
 ROOT = Path(__file__).resolve().parent.parent / "fixtures"
 HALVES = ("development", "held_back")
@@ -49,8 +49,12 @@ class Fixture:
 
 
 def ehr(ehr_id: str, **changes: Any) -> EhrSettings:
-    """The sandbox as an EHR: made-up people, and consents kept as Consent resources."""
-    return EhrSettings(id=ehr_id, sandbox=True, consent_source=ConsentSource.FHIR, **changes)
+    """The sandbox as an EHR: made-up people, and consents kept as Consent resources.
+
+    Its clinicians' days are no days: each fixture is a visit of its own, whatever stands beside it at the same hour.
+    """
+    look_up = frozenset(LookUp) - {LookUp.CLINICIAN_DAY}
+    return EhrSettings(id=ehr_id, sandbox=True, **{"consent_source": ConsentSource.FHIR, "look_up": look_up} | changes)
 
 
 def clinic() -> tuple[Json, ...]:

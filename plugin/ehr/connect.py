@@ -63,6 +63,13 @@ _SEARCHES = (
     _Need("payer", "Coverage", "search-type", ("patient",), "the payer is not known: the lowest unit rule"),
     _Need("names of relatives", "RelatedPerson", "search-type", ("patient",), "they are not replaced in what leaves"),
     _Need("other visits of the day", "Encounter", "search-type", ("patient", "date"), "same-day rules are not checked"),
+    _Need(
+        "the clinician's day",
+        "Encounter",
+        "search-type",
+        ("participant", "date"),
+        "the same minute for two clients is not seen",
+    ),
     _Need("other claims", "Claim", "search-type", ("patient",), "duplicates and caps are not checked"),
     _Need(
         "plan in force", "CarePlan", "search-type", ("patient",), "keep plans as notes, or plan rules are not checked"

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time, timedelta
 from fhir_mappings import views
 from fhir_mappings.bundles import earlier_documents
 from fhir_mappings.records import ContextRecord, Found, NoteRecord
-from fhir_mappings.views import Json, objects
+from fhir_mappings.views import Json, objects, reference_of
 from guardrails.visit import NotLookedUp
 from plugin.ehr import errors
 from plugin.ehr.capabilities import Capabilities
@@ -40,6 +40,7 @@ class Surroundings:
             return _nothing(NotLookedUp("the Encounter names no patient"))
         return ContextRecord(
             encounters=self._same_day(encounter, patient),
+            clinician_encounters=self._clinician_day(encounter),
             claims=self._asked(LookUp.CLAIMS) or self._search("Claim", {"patient": patient}),
             plans=self._plans(patient),
             authorizations=self._asked(LookUp.AUTHORIZATIONS) or self._search("ClaimResponse", {"patient": patient}),
@@ -67,9 +68,23 @@ class Surroundings:
 
     def _same_day(self, encounter: Json, patient: str) -> Found:
         """The patient's visits from the day before to the day after: which of them share the date, the mapping says."""
-        switched_off = self._asked(LookUp.SAME_DAY)
+        return self._asked(LookUp.SAME_DAY) or self._encounters_of("patient", patient, encounter)
+
+    def _clinician_day(self, encounter: Json) -> Found:
+        """The clinician's visits with anybody around the date; only their times are kept."""
+        switched_off = self._asked(LookUp.CLINICIAN_DAY)
         if switched_off:
             return switched_off
+        clinicians = [
+            reference
+            for each in objects(encounter.get("participant"))
+            if (reference := reference_of(each.get("individual"))).startswith(("Practitioner/", "PractitionerRole/"))
+        ]
+        if not clinicians:
+            return NotLookedUp("the Encounter names no clinician")
+        return self._encounters_of("participant", clinicians[0], encounter)
+
+    def _encounters_of(self, whose: str, reference: str, encounter: Json) -> Found:
         period = encounter.get("period")
         start = _instant(period.get("start")) if isinstance(period, dict) else None
         if start is None:
@@ -79,7 +94,7 @@ class Surroundings:
             f"ge{(day - timedelta(days=1)).isoformat()}",
             f"le{(day + timedelta(days=2)).isoformat()}",
         ]
-        return self._search("Encounter", {"patient": patient, "date": around})
+        return self._search("Encounter", {whose: reference, "date": around})
 
     def _plans(self, patient: str) -> Found:
         if self._settings.plan_source is PlanSource.CARE_PLAN:
@@ -125,7 +140,15 @@ def scopes_allow(scopes: frozenset[str] | None, kind: str, *, write: bool = Fals
 
 
 def _nothing(why: NotLookedUp) -> ContextRecord:
-    return ContextRecord(encounters=why, claims=why, plans=why, authorizations=why, consents=why, earlier_notes=why)
+    return ContextRecord(
+        encounters=why,
+        clinician_encounters=why,
+        claims=why,
+        plans=why,
+        authorizations=why,
+        consents=why,
+        earlier_notes=why,
+    )
 
 
 def _may_be_equal(document: Json, other: Json) -> bool:

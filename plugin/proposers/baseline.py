@@ -23,7 +23,24 @@ _SPECIFIC_FIRST = (
     "crisis",
     "peer_support",
     "case_management",
+    "supported_employment",
+    "medication_training",
+    "medication_services",
     "evaluation_and_management",
+    "nursing",
+    "psychoanalysis",
+    "safety_planning",
+    "brief_intervention",
+    "depression_screen",
+    "activity_therapy",
+    "adaptive_behavior",
+    "therapeutic_behavioral",
+    "multisystemic_therapy",
+    "substance_use_assessment",
+    "substance_use_plan",
+    "substance_use_group",
+    "psychoeducation",
+    "multiple_family_group",
     "family_psychotherapy",
     "group_psychotherapy",
     "psychosocial_rehabilitation",
@@ -101,13 +118,13 @@ def _length(clock: ClockRange) -> int:
 
 def _code(codes: Sequence[Code], minutes: int | None) -> Code | None:
     """The rung that the minutes reach, the lowest where no time is stated; a counted code before a per-diem one."""
-    ladder = sorted((c for c in codes if c.rung is not None), key=lambda c: c.rung or 0)
+    ladder = sorted((c for c in codes if c.rung is not None and c.from_minute), key=lambda c: c.rung or 0)
     if ladder:
         if minutes is None:
             return ladder[0]
         return next((c for c in reversed(ladder) if minutes >= (c.from_minute or 0)), None)
     plain = [c for c in codes if c.unit_rule not in {UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED}]
-    return plain[0] if plain else None
+    return plain[0] if len(plain) == 1 else None  # which of several a payer means, the note cannot say
 
 
 def _modifiers(code: Code, request: ProposalRequest, readings: Sequence[Reading]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from guardrails import Outcome, Proposal
 from plugin import pipeline, site
 from plugin.ehr import errors
 from plugin.proposers.protocol import Answer
-from plugin.settings import Settings
+from plugin.settings import LookUp, Settings
 from plugin.store.store import DeliveryState, DraftState
 from plugin.workbench import Site
 from prompts import ProposalRequest, Reply, ReplyLine, ReplyQuote
@@ -29,6 +30,28 @@ BASELINE_FALLS_SHORT = {
     "addendum-gives-stop-time",  # it reads each note by itself
     "dst-spring-night",  # it subtracts wall clocks; the rules hold what it proposes
     "note-set-two-services",  # it makes one line of two clinicians' notes; held
+    "f90846-parents-only",  # it takes the family session for one with the client; rejected
+    "p90834-phone-audio-only",  # it adds no modifier for the telephone; held
+    # it makes one line of one service, and of these notes it cannot tell which, or has no word for it
+    "a97153-aba-technician-60-minutes",
+    "a97155-aba-bcba",
+    "b96158-health-behavior-38-minutes",
+    "b96164-health-behavior-group",
+    "c99406-tobacco-8-minutes",
+    "d90792-psychiatric-evaluation",
+    "g0323-care-month",
+    "g0396-sbirt-20-minutes",
+    "g0444-depression-screen",
+    "m99484-bhi-month",
+    "m99492-cocm-first-month",
+    "p90785-play-therapy",
+    "p90839-crisis-60-minutes",
+    "p90839-with-90840-90-minutes",
+    "p99214-with-90836",
+    "s96127-two-screens-with-99213",
+    "t90867-tms-first",
+    "t96130-evaluation-91-minutes",
+    "t96136-administration-46-minutes",
 }
 DEVELOPMENT = [f for f in FIXTURES if f.half == "development"]
 PAYERS = Path(site.__file__).parent.parent / "sandbox" / "payers.toml"
@@ -142,7 +165,8 @@ def test_the_baselines_drafts_are_the_gold_lines_of_the_development_half(live: S
         gold = [{"modifiers": [], **line} for line in fixture.gold]
         if fixture.name in BASELINE_FALLS_SHORT:
             assert lines != gold, f"{fixture.name}: take it off the list"
-            assert not lines or lines[0]["units"] < gold[0]["units"], fixture.name
+            units = {line["code"]: line["units"] for line in gold}
+            assert all(line["units"] <= units.get(line["code"], 0) for line in lines), fixture.name
         else:
             assert lines == gold, fixture.name
         written += on_server
@@ -381,3 +405,27 @@ def _amend(base: str, document: dict[str, Any], old: str, new: str) -> None:
     attachment["data"] = base64.b64encode(text.replace(old, new).encode()).decode()
     document["docStatus"] = "amended"
     httpx.put(f"{base}/DocumentReference/{document['id']}", json=document).raise_for_status()
+
+
+def test_a_clinician_is_not_with_two_clients_at_once(settings: Settings, sandbox_base: str) -> None:
+    """Where the EHR lets us see the clinician's day, the clash is shown by its times, and never by whom."""
+    ours = httpx.get(f"{sandbox_base}/Encounter/h2014-45-minutes").json()
+    other = {
+        "resourceType": "Encounter",
+        "id": "clash",
+        "status": "finished",
+        "class": ours["class"],
+        "subject": {"reference": "Patient/p90837-53-minutes-patient"},
+        "participant": ours["participant"],
+        "period": ours["period"],
+    }
+    assert httpx.put(f"{sandbox_base}/Encounter/clash", json=other).is_success
+    try:
+        looking = settings.model_copy(update={"ehr": settings.ehr.model_copy(update={"look_up": frozenset(LookUp)})})
+        with site.ehr_site(looking, dry_run=True) as (made, _):
+            found = pipeline.code_visit(made, "h2014-45-minutes").verdicts.verdicts[0].findings
+    finally:
+        httpx.delete(f"{sandbox_base}/Encounter/clash")
+    (clash,) = [f.message for f in found if f.rule_id == "EDIT-012"]
+    assert re.search(r"From \d\d:\d\d to \d\d:\d\d", clash)
+    assert "p90837" not in clash

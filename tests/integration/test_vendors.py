@@ -51,10 +51,10 @@ def test_the_same_line_stands_whatever_the_vendor_refuses(vendor: str, sandbox_b
 @pytest.mark.parametrize(
     ("vendor", "scopes"),
     [
-        ("epic", {"client_lines", "plans", "authorizations"}),
-        ("oracle", {"client_lines", "plans", "authorizations"}),
-        ("athena", {"client_lines", "plans", "authorizations", "same_day_visits"}),
-        ("hapi", {"plans"}),
+        ("epic", {"client_lines", "plans", "authorizations", "clinician_day"}),
+        ("oracle", {"client_lines", "plans", "authorizations", "clinician_day"}),
+        ("athena", {"client_lines", "plans", "authorizations", "same_day_visits", "clinician_day"}),
+        ("hapi", {"plans", "clinician_day"}),
     ],
 )
 def test_what_a_vendor_does_not_let_us_see_is_not_checked(

@@ -12,9 +12,10 @@ from fhir_mappings.complaints import Complaints
 from fhir_mappings.context import to_context
 from fhir_mappings.records import ContextRecord, NoteRecord
 from guardrails import Context
+from guardrails.codebook import HCPCS_SYSTEM
 from guardrails.visit import EarlierNote, Known, NotLookedUp
 from plugin.ehr.surroundings import scopes_allow
-from tests.conftest import DAY, TODAY, Prove, a_note, a_visit, asked, ids, skills
+from tests.conftest import BACHELOR, DAY, TODAY, Prove, a_note, a_visit, asked, ids, skills
 
 Json = dict[str, Any]
 PATIENT = {"reference": "Patient/client-1"}
@@ -23,7 +24,9 @@ PATIENT = {"reference": "Patient/client-1"}
 def context(**found: Any) -> Context:
     """The context of the test visit with these resources around it."""
     record = ContextRecord(**found)
-    return to_context(record, a_visit(), today=date(2026, 3, 9), disclosure_basis=None, complaints=Complaints())
+    return to_context(
+        record, a_visit(rendering=BACHELOR), today=date(2026, 3, 9), disclosure_basis=None, complaints=Complaints()
+    )
 
 
 def claim(**changes: Any) -> Json:
@@ -95,6 +98,50 @@ def test_another_visit_of_the_same_local_day_is_known() -> None:
     ).same_day_visits
     assert isinstance(scope, Known)
     assert [v.id for v in scope.values] == ["evening", "day-only"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "times"),
+    [
+        ({}, 1),
+        ({"subject": PATIENT}, 0),
+        ({"subject": {}}, 0),
+        ({"status": "cancelled"}, 0),
+        ({"period": {"start": "2026-03-02T14:00:00-05:00"}}, 0),
+        ({"period": {"start": "2026-03-02T08:00:00-05:00", "end": "2026-03-02T20:00:00-05:00"}}, 0),
+        ({"period": {"start": "2026-03-03T09:00:00-05:00", "end": "2026-03-03T10:00:00-05:00"}}, 0),
+    ],
+)
+def test_of_the_clinicians_other_clients_only_the_times_are_known(changes: Json, times: int) -> None:
+    """Contacts of the same day that took place and ended; nothing says whose they were."""
+    other = {
+        "resourceType": "Encounter",
+        "id": "theirs",
+        "status": "finished",
+        "subject": {"reference": "Patient/2", "display": "Somebody Else"},
+        "period": {"start": "2026-03-02T14:00:00-05:00", "end": "2026-03-02T14:40:00-05:00"},
+    } | changes
+    scope = context(clinician_encounters=(other,)).clinician_day
+    assert isinstance(scope, Known)
+    assert len(scope.values) == times
+    assert "Somebody" not in repr(scope)
+
+
+def test_a_plan_names_the_codes_that_its_activities_name() -> None:
+    """Codes of HCPCS and CPT, in the form of the tables; services in words name none."""
+    plan = {
+        "resourceType": "CarePlan",
+        "id": "plan",
+        "status": "active",
+        "subject": PATIENT,
+        "activity": [
+            {"detail": {"code": {"coding": [{"system": HCPCS_SYSTEM, "code": "h2014 "}]}}},
+            {"detail": {"code": {"coding": [{"system": "http://snomed.info/sct", "code": "1"}], "text": "groups"}}},
+        ],
+    }
+    scope = context(plans=(plan,)).plans
+    assert isinstance(scope, Known)
+    assert [each.codes for each in scope.values] == [{"H2014"}]
 
 
 def consent(**changes: Any) -> Json:
