@@ -97,6 +97,8 @@ def across_lines(
     candidates: Sequence[Examined], visit: Visit, context: Context, codebook: Codebook, policy: Policy
 ) -> dict[int, tuple[Finding, ...]]:
     """Findings by the position of the proposal they fall on. Does not depend on the order of the proposals."""
+    on = visit.date_of_service
+    assert on is not None  # visit_status stops visits without a date
     found_on: dict[int, list[Finding]] = {}
 
     def add(candidate: Examined, finding: Finding) -> None:
@@ -119,7 +121,7 @@ def across_lines(
         if clash is not None:
             add(first, found(clash, other=second.code.code))
             add(second, found(clash, other=first.code.code))
-        for candidate, finding in pair_edits.of_one_service(first, second, codebook.edits):
+        for candidate, finding in pair_edits.of_one_service(first, second, codebook.edits, policy, on):
             add(candidate, finding)
     for candidate, finding in chain(
         caps.of_lines(alive, visit, context, codebook, policy),
@@ -127,14 +129,14 @@ def across_lines(
         pair_edits.of_payer(alive, visit, context, policy),
     ):
         add(candidate, finding)
-    for candidate, finding in list(pair_edits.of_pairs(alive, found_on, codebook.edits, policy)):
+    for candidate, finding in list(pair_edits.of_pairs(alive, found_on, codebook.edits, policy, on)):
         add(candidate, finding)
     for candidate in alive:
         for finding in _add_on(candidate, alive, found_on, visit, context):
             add(candidate, finding)
         if _already_claimed(candidate, visit, context):
             add(candidate, found(ALREADY_CLAIMED))
-        for finding in pair_edits.of_other_claims(candidate, visit, context, codebook.edits):
+        for finding in pair_edits.of_other_claims(candidate, visit, context, codebook.edits, policy):
             add(candidate, finding)
     return {position: tuple(findings) for position, findings in found_on.items()}
 

@@ -235,11 +235,13 @@ def resolve(proposal: Proposal, on: date, codebook: Codebook, policy: Policy) ->
         table = codebook.table_for(text)
         if table is None:
             return Resolved(None, (found(NO_TABLE, code=text),))
-        inside = table.covers_from <= on <= table.covers_through
-        return Resolved(None, (found(UNKNOWN if inside else UNKNOWN_PAST_WINDOW, code=text),))
+        kind = UNKNOWN if table.covers_from <= on <= table.covers_through else UNKNOWN_PAST_WINDOW
+        return Resolved(None, (found(kind, authority=f"{kind.authority}; {table.title}", code=text),))
     code = codebook.find(text, on)
     if code is None:
-        return Resolved(None, (found(NOT_IN_FORCE, code=text),))
+        table = codebook.table_for(text)
+        title = f"; {table.title}" if table else ""
+        return Resolved(None, (found(NOT_IN_FORCE, authority=f"{NOT_IN_FORCE.authority}{title}", code=text),))
     if proposal.system is not None and _system(proposal.system) != _system(code.system):
         return Resolved(code, (found(WRONG_SYSTEM, code=text),))
     return Resolved(as_paid(code, policy), ())

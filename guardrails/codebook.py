@@ -94,6 +94,11 @@ class Table:
     covers_through: date
     source: str
 
+    @property
+    def title(self) -> str:
+        """What a finding calls it: its name and the last day it covers."""
+        return f"table {self.name} through {self.covers_through.isoformat()}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Icd10Cm:
@@ -181,10 +186,12 @@ class Codebook:
     edits: EditTables
     version: str
     icd_sources: tuple[tuple[date, date, Traversable], ...] = field(repr=False)
+    further_icd10cm: tuple[Icd10Cm, ...] = field(default=(), repr=False)
 
     @cached_property
     def _icd(self) -> tuple[Icd10Cm, ...]:
-        return tuple(_icd10cm(*each) for each in self.icd_sources)
+        packaged = (_icd10cm(*each) for each in self.icd_sources)
+        return tuple(sorted((*packaged, *self.further_icd10cm), key=lambda year: year.covers_from))
 
     def icd10cm(self, on: date) -> Icd10Cm | None:
         """The year of ICD-10-CM in force on a date; past the newest, the newest; None before the oldest that is loaded."""

@@ -7,11 +7,12 @@ of which would be worth more, and no modifier is suggested: naming one would be 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
-from guardrails.edit_tables import EditTables, Pair
+from guardrails.edit_tables import EditTables, Pair, PairTable
 from guardrails.examined import Examined
 from guardrails.policies import Policy
-from guardrails.rules import CuredBy, Effect, rule
+from guardrails.rules import CuredBy, Effect, Rule, rule
 from guardrails.verdict import Finding, Outcome, found, outcome_of
 from guardrails.visit import Context, Known, OtherLine, Visit
 
@@ -19,35 +20,35 @@ COLUMN_2 = rule(
     "EDIT-060",
     Effect.BLOCK,
     "{code} is not billed beside {other} for one client, clinician and date, under any modifier; {other} stands.",
-    authority="NCCI practitioner pairs of 2024-07-01, indicator 0; NCCI Medicaid manual ch. XI; domain 6.1",
+    authority="NCCI pairs of the loaded table, indicator 0; NCCI Medicaid manual ch. XI; domain 6.1",
     cured_by=CuredBy.NOBODY,
 )
 PAIR_OPEN = rule(
     "EDIT-061",
     Effect.HOLD,
     "{code} and {other} are not billed together for one client, clinician and date; which of them stands is open.",
-    authority="NCCI practitioner pairs of 2024-07-01, indicator 0; domain 6.1",
+    authority="NCCI pairs of the loaded table, indicator 0; domain 6.1",
     cured_by=CuredBy.CODER,
 )
 PAIR_APART = rule(
     "EDIT-062",
     Effect.HOLD,
     "{code} stands beside {other} only as a separate service, and nothing on the lines says that it was one.",
-    authority="NCCI practitioner pairs of 2024-07-01, indicator 1; domain 6.1",
+    authority="NCCI pairs of the loaded table, indicator 1; domain 6.1",
     cured_by=CuredBy.CODER,
 )
 PAIR_CLAIMED = rule(
     "EDIT-064",
     Effect.HOLD,
     "Another claim of this client, clinician and date carries {other}, which is not billed beside {code}.",
-    authority="NCCI practitioner pairs of 2024-07-01; domain 6.1",
+    authority="NCCI pairs of the loaded table; domain 6.1",
     cured_by=CuredBy.CODER,
 )
 PAIR_OF_ANOTHER = rule(
     "EDIT-065",
     Effect.WARN,
     "Another clinician's claim of this date carries {other}; in one group or specialty it is not billed beside {code}.",
-    authority="NCCI practitioner pairs of 2024-07-01, indicator 0; domain 6.1, X-E16",
+    authority="NCCI pairs of the loaded table, indicator 0; domain 6.1, X-E16",
     cured_by=CuredBy.CODER,
 )
 ONE_SERVICE = rule(
@@ -78,9 +79,10 @@ _BOUND = frozenset({"medicare", "medicaid"})  # for others NCCI is a custom, and
 
 
 def of_pairs(
-    alive: Sequence[Examined], earlier: Mapping[int, Sequence[Finding]], tables: EditTables, policy: Policy
+    alive: Sequence[Examined], earlier: Mapping[int, Sequence[Finding]], tables: EditTables, policy: Policy, on: date
 ) -> Iterator[tuple[Examined, Finding]]:
     """Findings of the pairs among a visit's lines. `earlier` are those that other edits left, by position."""
+    table = tables.pairs_for(policy.kind)
 
     def so_far(candidate: Examined) -> Outcome:
         return outcome_of([*candidate.findings, *earlier.get(candidate.position, ())])
@@ -91,7 +93,7 @@ def of_pairs(
     above: dict[int, list[tuple[Examined, Pair]]] = {}
     for low in alive:
         for high in (each for each in alive if so_far(each) is not Outcome.REJECTED):
-            pair = tables.pairs.get((high.code.code, low.code.code))
+            pair = table.get(high.code.code, low.code.code, on)
             if pair is not None and _one_clinician(high, low) and not _one_ladder(high, low):
                 above.setdefault(low.position, []).append((high, pair))
 
@@ -105,12 +107,19 @@ def of_pairs(
             code, other = low.code.code, high.code.code
             if not pair.never:
                 if not _said_to_be_separate(high, low):
-                    yield low, found(PAIR_APART, code=code, other=other)
+                    yield low, _of(table, PAIR_APART, pair, code=code, other=other)
             elif not complete(high):
-                yield low, found(PAIR_OPEN, code=code, other=other)
-                yield high, found(PAIR_OPEN, code=other, other=code)
+                yield low, _of(table, PAIR_OPEN, pair, code=code, other=other)
+                yield high, _of(table, PAIR_OPEN, pair, code=other, other=code)
             elif stands(high):
-                yield low, found(COLUMN_2 if policy.kind in _BOUND else PAIR_OPEN, code=code, other=other)
+                yield low, _of(table, COLUMN_2 if policy.kind in _BOUND else PAIR_OPEN, pair, code=code, other=other)
+
+
+def _of(table: PairTable, kind: Rule, pair: Pair, *, code: str, other: str) -> Finding:
+    """A finding that names the table, its date and the pair's indicator."""
+    return found(
+        kind, authority=f"{table.name}, indicator {0 if pair.never else 1}; domain 6.1", code=code, other=other
+    )
 
 
 def of_payer(
@@ -153,11 +162,13 @@ def of_payer(
                 )
 
 
-def of_one_service(first: Examined, second: Examined, tables: EditTables) -> Iterator[tuple[Examined, Finding]]:
+def of_one_service(
+    first: Examined, second: Examined, tables: EditTables, policy: Policy, on: date
+) -> Iterator[tuple[Examined, Finding]]:
     """What the same-day rules say of two lines of which no pair speaks."""
     rule_of_two = tables.same(first.code.code, second.code.code)
     if (
-        tables.pair(first.code.code, second.code.code) is None
+        tables.pairs_for(policy.kind).either(first.code.code, second.code.code, on) is None
         and rule_of_two is not None
         and _one_clinician(first, second)
     ):
@@ -175,23 +186,25 @@ def of_one_service(first: Examined, second: Examined, tables: EditTables) -> Ite
             )
 
 
-def of_other_claims(candidate: Examined, visit: Visit, context: Context, tables: EditTables) -> Iterator[Finding]:
+def of_other_claims(
+    candidate: Examined, visit: Visit, context: Context, tables: EditTables, policy: Policy
+) -> Iterator[Finding]:
     """Pairs and same-day rules between a line and what other claims of the client carry, where they were looked up."""
     scope, line, on = context.client_lines, candidate.line, visit.date_of_service
     if not isinstance(scope, Known) or line is None or on is None:
         return
-    code = candidate.code.code
+    code, table = candidate.code.code, tables.pairs_for(policy.kind)
     for other in sorted({o for o in scope.values if o.visit_id != visit.id}, key=_by_code):
         if other.clinician_id != line.rendering_id:
-            between = tables.pair(code, other.code)
+            between = table.either(code, other.code, on)
             if between is not None and between.never and other.date_of_service == on:
-                yield found(PAIR_OF_ANOTHER, code=code, other=other.code)
+                yield _of(table, PAIR_OF_ANOTHER, between, code=code, other=other.code)
             continue
         same_date = other.date_of_service == on
-        pair = tables.pair(code, other.code)
+        pair = table.either(code, other.code, on)
         if same_date and pair is not None:
             if pair.never or not _SEPARATE & {*line.modifiers, *other.modifiers}:
-                yield found(PAIR_CLAIMED, code=code, other=other.code)
+                yield _of(table, PAIR_CLAIMED, pair, code=code, other=other.code)
             continue
         rule_of_two = tables.same(code, other.code)
         same_month = (other.date_of_service.year, other.date_of_service.month) == (on.year, on.month)

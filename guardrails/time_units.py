@@ -80,8 +80,8 @@ PHYSICAL = rule(
 UNIT_LIMIT = rule(
     "UNIT-042",
     Effect.BLOCK,
-    "More units than Medicare takes on one line of this code ({cap}); the whole line would be denied.",
-    authority="Medicare practitioner MUE table of 2024-07-01; domain 6.4",
+    "More units than the payer takes on one line of this code ({cap}); the whole line would be denied.",
+    authority="NCCI medically unlikely edits, of the loaded table; domain 6.4",
     cured_by=CuredBy.NOBODY,
 )
 LOWER_THAN_RECORD = rule(
@@ -299,9 +299,9 @@ def allow(
     cap = _CAPS.get(code.unit_rule, MINUTES_A_DAY)
     if proposed > cap:
         return Allowed(0, "", (found(PHYSICAL, cap=cap),), None)
-    limit = codebook.edits.limit(code.code, policy.kind)
+    limit, table = codebook.edits.limit(code.code, policy.kind, on) or (None, "")
     if limit is not None and proposed > limit and (limit == 0 or code.unit_rule not in _SINGLE):
-        return Allowed(0, "", (found(UNIT_LIMIT, cap=limit),), None)
+        return Allowed(0, "", (found(UNIT_LIMIT, authority=f"{table}; domain 6.4", cap=limit),), None)
     if code.unit_rule is UnitRule.UNDECIDED:
         return Allowed(0, "", (found(UNDECIDED, code=code.code),), None)
     counted = share or count(code, minutes, policy, codebook, on)

@@ -7,75 +7,33 @@ is wrong; 3 the EHR or the model is not to be had now, try again.
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date, datetime
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fhir_mappings.bundles import UnusableBundle
-from fhir_mappings.claims import UnwritableClaim
-from fhir_mappings.views import UnusableResource
 from guardrails import Outcome, Verdict, Verdicts, codebook, policies
 from guardrails.rules import families
-from plugin import pipeline, proposals_file, site, verdict_json
+from plugin import pipeline, proposals_file, site, tables, verdict_json
 from plugin import settings as settings_module
+from plugin.answering import answering
 from plugin.disclosures import in_words
 from plugin.ehr import connect as ehr_connect
 from plugin.ehr.client import FhirClient
 from plugin.ehr.connect import Works
-from plugin.ehr.errors import EhrError, NotFound, Refused, UnsafeUrl
-from plugin.proposers.protocol import ModelMisconfigured, ProposerError
-from plugin.settings import Settings, SettingsError
+from plugin.rulebook_cli import codebook_group, policy_group
+from plugin.settings import Settings
 from plugin.store.store import Draft, Store
-from plugin.store.vault import VaultError
 from plugin.workbench import Result
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_WRONG = (
-    UnusableBundle,
-    UnusableResource,
-    UnwritableClaim,
-    SettingsError,
-    ModelMisconfigured,
-    NotFound,
-    Refused,
-    UnsafeUrl,
-    proposals_file.UnusableProposals,
-    policies.PolicyError,
-    codebook.CodebookError,
-    VaultError,
-)
-_LATER = (EhrError, ProposerError)
 _WORKS = {Works.YES: "green", Works.PARTLY: "yellow", Works.NO: "red"}
 _COLOURS = {Outcome.READY: "green", Outcome.HELD: "yellow", Outcome.REJECTED: "red"}
-
-
-def _answering(command: Callable[P, T]) -> Callable[P, T]:
-    """Turn our own errors into one line on standard error and an exit code."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except _WRONG as problem:
-            click.echo(f"claimwright: {problem}", err=True)
-            sys.exit(2)
-        except _LATER as problem:
-            click.echo(f"claimwright: {problem}", err=True)
-            sys.exit(3)
-
-    return run
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -97,7 +55,7 @@ def main() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Read, propose and prove; keep and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts and the draft Claim as JSON.")
-@_answering
+@answering
 def propose(
     encounter: str | None,
     fhir_base: str | None,
@@ -138,7 +96,7 @@ def propose(
 )
 @click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The date of the check (else today).")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
-@_answering
+@answering
 def check(
     bundle: Path,
     encounter: str | None,
@@ -168,10 +126,10 @@ def check(
 @main.command()
 @click.argument("code")
 @click.option("--on", type=click.DateTime(["%Y-%m-%d"]), help="Date of service (else today).")
-@_answering
+@answering
 def codes(code: str, on: datetime | None) -> None:
     """What a code means on a date: label, how it is counted, who usually gives it, when it is in force."""
-    book = codebook.load()
+    book = tables.book_of(settings_module.load())
     text = codebook.normalize(code)
     if not codebook.is_well_formed(text):
         click.echo(
@@ -207,7 +165,7 @@ def codes(code: str, on: datetime | None) -> None:
 
 @main.command()
 @click.argument("rule_id", required=False)
-@_answering
+@answering
 def rules(rule_id: str | None) -> None:
     """All rules, or one: what it says, what it does, who asks for it, who can cure it."""
     every = codebook.load().rules()
@@ -227,7 +185,7 @@ def rules(rule_id: str | None) -> None:
 @click.argument("draft")
 @click.option("--quotes", is_flag=True, help="Show the note's words behind each line (patient data on your screen).")
 @click.option("--json", "as_json", is_flag=True, help="Print the stored draft as JSON.")
-@_answering
+@answering
 def explain(draft: str, quotes: bool, as_json: bool) -> None:
     """How a draft came about, from quote to arithmetic to Claim. DRAFT is its id, or the Encounter's."""
     store = Store.open(_settings(None))
@@ -258,7 +216,7 @@ def explain(draft: str, quotes: bool, as_json: bool) -> None:
 
 
 @main.command()
-@_answering
+@answering
 def drafts() -> None:
     """The drafts in the store: id, version, state, lines, and where they were delivered."""
     store = Store.open(_settings(None))
@@ -281,7 +239,7 @@ def drafts() -> None:
 @main.command()
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
-@_answering
+@answering
 def connect(url: str, as_json: bool) -> None:
     """What will work with the EHR at URL, what won't, and what to ask its administrator for. Nothing is written there.
 
@@ -303,7 +261,7 @@ def connect(url: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("encounter")
-@_answering
+@answering
 def disclosures(encounter: str) -> None:
     """What left of a visit for a model: when, which notes, in which form, to which host, on which basis."""
     store = Store.open(_settings(None))
@@ -323,7 +281,7 @@ def disclosures(encounter: str) -> None:
 
 @main.command()
 @click.argument("encounter")
-@_answering
+@answering
 def purge(encounter: str) -> None:
     """Destroy the key of a visit's sealed text: its notes and replies in the store can never be read again."""
     settings = _settings(None)
@@ -332,43 +290,6 @@ def purge(encounter: str) -> None:
         click.echo("purged" if store.purge(settings.ehr.id, encounter) else "nothing sealed for that Encounter")
     finally:
         store.close()
-
-
-@main.group("policy")
-def policy_group() -> None:
-    """Payer policies: check one that you wrote, or begin a new one."""
-
-
-@policy_group.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
-@_answering
-def policy_check(file: Path) -> None:
-    """Say by line what is wrong in a policy, and which codes or elements it names that the tables do not know."""
-    book = codebook.load()
-    read = policies.read(file)
-    strange = policies.unknown_names(read, book.codes.keys(), book.elements.keys())
-    for each in strange:
-        click.echo(f"{file.name}: {each}")
-    through = f" to {read.effective_through}" if read.effective_through else ""
-    click.echo(
-        f"{read.id}: {read.payer}, {read.kind}, in force from {read.effective_from}{through}; {len(read.codes)} codes"
-    )
-    sys.exit(1 if strange else 0)
-
-
-@policy_group.command("new")
-@click.argument("name")
-@click.option(
-    "--from", "based_on", default="medicaid-generic", show_default=True, help="A packaged policy to begin from."
-)
-@_answering
-def policy_new(name: str, based_on: str) -> None:
-    """Write a commented policy to NAME.toml; it does not overwrite."""
-    file = Path(f"{name}.toml")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or file.exists():
-        raise policies.PolicyError(f"{file}: it exists, or is no name of letters, digits, dots and dashes")
-    file.write_text(policies.scaffold(name, policies.load(based_on)), encoding="utf-8")
-    click.echo(f"{file}: fill in payer and source, then run: claimwright policy check {file}")
 
 
 @main.command("vault-key")
@@ -515,6 +436,9 @@ def _explain(store: Store, draft: Draft, quotes: bool) -> None:
     elif job:
         console.print(f"\ndelivery: {job.state.value} {job.problem or ''}")
 
+
+main.add_command(policy_group)
+main.add_command(codebook_group)
 
 if __name__ == "__main__":
     main()

@@ -198,6 +198,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
     @property
+    def tables(self) -> Path:
+        """The folder of imported official tables."""
+        return self.data_dir / "tables"
+
+    @property
     def database(self) -> str:
         """The store's URL: SQLite in the data folder unless one is set."""
         return self.database_url or f"sqlite:///{self.data_dir / 'claimwright.db'}"

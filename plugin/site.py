@@ -11,8 +11,9 @@ from fhir_mappings import views
 from fhir_mappings.bundles import UnusableBundle, visits_in
 from fhir_mappings.records import NoteRecord, VisitRecord
 from fhir_mappings.views import Json, reference_of
-from guardrails import codebook
+from guardrails.codebook import Codebook
 from guardrails.policies import Policy
+from plugin import tables
 from plugin.destinations.ehr import EhrDestination
 from plugin.ehr.client import FhirClient
 from plugin.ehr.errors import NotFound
@@ -26,7 +27,7 @@ from plugin.store.store import Store
 from plugin.workbench import Site
 
 
-def proposer_of(settings: Settings, book: codebook.Codebook) -> Proposer:
+def proposer_of(settings: Settings, book: Codebook) -> Proposer:
     """The configured model, else the offline baseline: the choice is made here, once, and never while running."""
     if settings.model.configured:
         from plugin.proposers.model import Model
@@ -46,7 +47,7 @@ def ehr_site(
     """
     if not settings.ehr.base_url:
         raise SettingsError("ehr.base_url: set the EHR's FHIR base (CLAIMWRIGHT_EHR__BASE_URL or --fhir-base)")
-    book = codebook.load()
+    book = tables.book_of(settings)
     with ExitStack() as stack:
         client = stack.enter_context(FhirClient(settings.ehr, settings.limits))
         reader = VisitReader(client, settings.ehr, settings.limits)
@@ -87,7 +88,7 @@ def bundle_site(settings: Settings, path: Path, *, policy: Policy | None = None)
             raise NotFound(f"Encounter/{encounter_id}: not in {path.name}; there are: {', '.join(sorted(records))}")
         return records[encounter_id]
 
-    book = codebook.load()
+    book = tables.book_of(settings)
     site = Site(
         settings=settings,
         codebook=book,

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from fhir_mappings.views import UnusableResource
-from guardrails import Outcome, Proposal
-from plugin import pipeline, site
+from guardrails import Outcome, Proposal, policies
+from plugin import pipeline, policy_diff, site
 from plugin.ehr import errors
 from plugin.proposers.protocol import Answer
 from plugin.settings import LookUp, Settings
@@ -429,3 +429,26 @@ def test_a_clinician_is_not_with_two_clients_at_once(settings: Settings, sandbox
     (clash,) = [f.message for f in found if f.rule_id == "EDIT-012"]
     assert re.search(r"From \d\d:\d\d to \d\d:\d\d", clash)
     assert "p90837" not in clash
+
+
+def test_policy_diff_shows_what_changes_for_the_visits_on_file(live: Site) -> None:
+    """The proposals kept for each draft, proved under both; nothing is proposed anew and nothing is written."""
+    for name in ("h2014-45-minutes", "h2014-group-60-minutes", "p90837-53-minutes"):
+        pipeline.code_visit(live, name)
+    assert live.store is not None
+    before = live.store.drafts()
+
+    class Silent:
+        name, host = live.proposer.name, live.proposer.host
+
+        def propose(self, request: ProposalRequest) -> Answer:
+            raise AssertionError("nobody is asked again")
+
+    compared = policy_diff.of_drafts(
+        replace(live, proposer=Silent()), policies.load("medicaid-whole-unit"), policies.load("florida-medicaid-2025")
+    )
+    changed = {c.encounter_id: (c.before, c.after) for c in compared.changes}
+    assert changed["h2014-45-minutes"] == ("ready: H2014 x 3", "rejected")
+    assert "p90837-53-minutes" not in changed
+    assert (compared.visits, compared.units_before, compared.units_after) == (3, 8, 1)
+    assert live.store.drafts() == before
