@@ -5,7 +5,8 @@ Recall is favoured; `check` has the last word on every code. The list is what a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import date
 
 from guardrails.codebook import Code, Codebook
 from guardrails.policies import Policy
@@ -14,6 +15,16 @@ from guardrails.visit import Visit
 
 # Services whose codes are worth asking about in any behavioral-health visit, named or not.
 ALWAYS = ("assessment", "plan_development", "skills_training", "psychotherapy")
+
+
+def _mistaken_for(named: Iterable[str], codebook: Codebook, on: date) -> Iterator[str]:
+    """The services of codes that those of the named services are often mistaken for (domain 2.9): to ask is to tell apart."""
+    services = set(named)
+    for code, others in codebook.look_alikes.items():
+        entry = codebook.find(code, on)
+        if entry is not None and entry.service in services - set(ALWAYS):
+            found = (codebook.find(other, on) for other in others)
+            yield from (other.service for other in found if other is not None and other.service is not None)
 
 
 def candidates(visit: Visit, readings: Iterable[Reading], codebook: Codebook, policy: Policy) -> tuple[Code, ...]:
@@ -33,6 +44,7 @@ def candidates(visit: Visit, readings: Iterable[Reading], codebook: Codebook, po
     if named & {"assessment", "diagnostic_evaluation"}:
         named |= {"assessment", "diagnostic_evaluation"}
     level = visit.rendering.level if visit.rendering else None
+    named |= set(_mistaken_for(named, codebook, on))
     chosen = []
     for meanings in codebook.codes.values():
         for code in meanings:

@@ -303,11 +303,14 @@ def documented_service(code: Code, readings: Sequence[Reading], codebook: Codebo
         return (found(OTHER_SERVICE, where=ride[:1], code=code.code),)
     declared = _quotes(readings, "declared_services")
     given = _quotes(readings, "mentioned_services")
+    against = _against_declared(code, own, declared, _quotes(readings, "named_services"), codebook) if declared else ()
+    if any(f.effect is Effect.BLOCK for f in against):
+        return against
     grouped = [r.at(r.group) for r in readings if r.group and not r.individual]
     if code.service in _ONE_TO_ONE and grouped:
         return (found(SEVERAL_SERVICES, where=grouped[:1]),)
     if declared:
-        return _against_declared(code, own, declared, _quotes(readings, "named_services"), codebook)
+        return against
     if not own & given.keys():
         return (found(SERVICE_NOT_NAMED, where=list(given.values())[:1], code=code.code),)
     if _mere_mention(code, own, given, readings):

@@ -182,6 +182,7 @@ class Codebook:
     services: Mapping[str, re.Pattern[str]] = field(repr=False)
     works: Mapping[str, Work] = field(repr=False)
     instruments: tuple[tuple[str, re.Pattern[str]], ...] = field(repr=False)
+    look_alikes: Mapping[str, Mapping[str, str]] = field(repr=False)
     diagnosis_words: tuple[tuple[str, re.Pattern[str]], ...] = field(repr=False)
     edits: EditTables
     version: str
@@ -407,6 +408,7 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
                 (row["instrument"], re.compile(rf"\b(?:{row['pattern']})\b"))
                 for _, row in _rows(data / "instruments.csv")
             ),
+            look_alikes=_look_alikes((data, data / "cpt") if "cpt" in tables else (data,)),
             diagnosis_words=tuple(
                 (row["prefix"], re.compile(rf"\b(?:{row['pattern']})\b", re.IGNORECASE))
                 for _, row in _rows(data / "diagnosis_words.csv")
@@ -422,6 +424,17 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
         raise problem if isinstance(problem, CodebookError) else CodebookError(f"{problem}; correct the line") from None
     except FileNotFoundError as problem:
         raise CodebookError(f"table {problem.filename} is missing: reinstall, or complete the folder.") from problem
+
+
+def _look_alikes(folders: tuple[Traversable, ...]) -> dict[str, dict[str, str]]:
+    """For a code, the codes that it is often mistaken for, and what in the note tells them apart (domain 2.9)."""
+    found: dict[str, dict[str, str]] = {}
+    for folder in folders:
+        for _, row in _rows(folder / "look_alikes.csv"):
+            for other in row["often_really"].split():
+                found.setdefault(row["code"], {})[other] = row["tell_apart_by"]
+                found.setdefault(other, {}).setdefault(row["code"], row["tell_apart_by"])
+    return found
 
 
 def _icd10cm(covers_from: date, covers_through: date, source: Traversable) -> Icd10Cm:

@@ -66,11 +66,12 @@ class UnitLimits:
 
 @dataclass(frozen=True, slots=True)
 class SameDay:
-    """Two codes that one clinician does not usually bill for one client within a `day` or a `month` (domain 6.2)."""
+    """Two codes that one clinician, or `any`, does not usually bill for one client within a `day` or a `month` (domain 6.2)."""
 
     effect: Effect
     within: str
     because: str
+    any_clinician: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def read(folders: Sequence[Traversable], visits: frozenset[str]) -> EditTables:
                     raise ValueError(f"{where}: {first} and {second} stand in the table the other way round as well")
                 pairs[first, second] = Pair(first, second, never=row["indicator"] == "0")
     same_day = {
-        (first, second): SameDay(Effect(row["effect"]), row["within"], row["because"])
+        (first, second): SameDay(Effect(row["effect"]), row["within"], row["because"], row["clinicians"] == "any")
         for _, row in _rows(folders, "same_day.csv")
         for first in codes(row["first"])
         for second in codes(row["second"])

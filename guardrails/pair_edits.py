@@ -54,7 +54,7 @@ PAIR_OF_ANOTHER = rule(
 ONE_SERVICE = rule(
     "EDIT-070",
     Effect.HOLD,
-    "{code} and {other} are not billed for the same {within} by one clinician: {because}.",
+    "{code} and {other} are not billed for the same {within}: {because}.",
     authority="domain 6.2 (SD-01, SD-06, SD-12, SD-13)",
     cured_by=CuredBy.CODER,
 )
@@ -170,7 +170,7 @@ def of_one_service(
     if (
         tables.pairs_for(policy.kind).either(first.code.code, second.code.code, on) is None
         and rule_of_two is not None
-        and _one_clinician(first, second)
+        and (rule_of_two.any_clinician or _one_clinician(first, second))
     ):
         kind = ONE_SERVICE if rule_of_two.effect is Effect.HOLD else UNUSUAL_TOGETHER
         for one, other in ((first, second), (second, first)):
@@ -199,14 +199,15 @@ def of_other_claims(
             between = table.either(code, other.code, on)
             if between is not None and between.never and other.date_of_service == on:
                 yield _of(table, PAIR_OF_ANOTHER, between, code=code, other=other.code)
-            continue
-        same_date = other.date_of_service == on
-        pair = table.either(code, other.code, on)
+        same_date, mine = other.date_of_service == on, other.clinician_id == line.rendering_id
+        pair = table.either(code, other.code, on) if mine else None
         if same_date and pair is not None:
             if pair.never or not _SEPARATE & {*line.modifiers, *other.modifiers}:
                 yield _of(table, PAIR_CLAIMED, pair, code=code, other=other.code)
             continue
         rule_of_two = tables.same(code, other.code)
+        if rule_of_two is not None and not (mine or rule_of_two.any_clinician):
+            continue
         same_month = (other.date_of_service.year, other.date_of_service.month) == (on.year, on.month)
         if rule_of_two is not None and (same_date or (same_month and rule_of_two.within == "month")):
             kind = ONE_SERVICE if rule_of_two.effect is Effect.HOLD else UNUSUAL_TOGETHER

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from guardrails.codebook import Code, Codebook, PlaceOfService, UnitRule
 from guardrails.policies import Policy
+from guardrails.prerequisites import PLANNED
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
 from guardrails.verdict import Finding, Quote, found
@@ -104,6 +105,15 @@ UNSEEN = rule(
     cured_by=CuredBy.CODER,
 )
 
+IN_ANOTHERS_CARE = rule(
+    "PLACE-050",
+    Effect.WARN,
+    "The place of service is an inpatient or residential one, whose own rate often covers {code}.",
+    authority="domain SD-07, 5.4",
+    cured_by=CuredBy.CODER,
+)
+
+_BY_THE_DAY = frozenset({"21", "51", "55", "56"})
 _OUTSIDE_THE_OFFICE = frozenset({"G0017", "G0018"})
 _TELEHEALTH_MARKS = frozenset({"GT", "GQ", "95", "93", "FQ"})
 _SEEN = frozenset({"95", "GT"})
@@ -126,6 +136,8 @@ def check(
         return
     if code.code in _OUTSIDE_THE_OFFICE and (place.code == "11" or place.facility_rate):
         yield found(NOT_OUTSIDE, code=code.code)
+    if place.code in _BY_THE_DAY and code.service in PLANNED:
+        yield found(IN_ANOTHERS_CARE, code=code.code)
     if code.code in _BY_TELEPHONE or code.unit_rule is UnitRule.PER_MONTH:
         return
     yield from _against_note(place, readings)

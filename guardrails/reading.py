@@ -86,6 +86,10 @@ _DECISION_MAKING = re.compile(
     rf"|\b(?:MDM|medical decision[- ]making)\b[^\n]{{0,400}}?[,;:(] ?(?P<closing>{_LEVEL})(?: complexity| level)?\)?[.;\n]",
     re.IGNORECASE,
 )
+_HOW_OFTEN = re.compile(
+    r"\b(?:weekly|biweekly|monthly|every (?:other |two )?weeks?|(?:once|twice|\d) ?x? ?(?:/|per|a) ?(?:week|month))\b",
+    re.I,
+)
 # A contact at a distance, as the note describes this one; "video game" and "phone bill" are something else.
 _VIDEO = re.compile(
     r"\b(?:via|by|over|on|through|using) (?:(?:secure|hipaa[- ]compliant|live|two-way|a) )*(?:zoom|video|telehealth|telemedicine|webex|doxy\S*|teams|facetime|videoconferenc\w+)\b"
@@ -213,7 +217,7 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
         elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,
         mentioned_services=_services_given(text, codebook, times),
-        named_services=_services_in(text, (0, len(text)), codebook),
+        named_services=_services_named(text, codebook),
         no_service=_first(_NO_SERVICE, clients, unless_before=_PAST),
         client_absent=_first(_ABSENT, clients),
         group=_first(_GROUP, text),
@@ -396,6 +400,8 @@ def _declared_services(text: str, sections: list[Section], codebook: Codebook) -
         if _SERVICE_LABEL.match(section.title):
             line_end = text.find("\n", section.body[0] + len(section.text(text)) - len(section.text(text).lstrip()))
             span = (section.body[0], min(section.body[1], line_end if line_end >= 0 else section.body[1]))
+            if _HOW_OFTEN.search(text, *span):  # a plan's line about services to come
+                continue
             for service, where in _services_in(text, span, codebook).items():
                 declared.setdefault(service, where)
     return declared
@@ -410,6 +416,19 @@ def _services_given(text: str, codebook: Codebook, times: tuple[TimeStatement, .
         given = next((span for span in spans if line_of(text, span) in timed or is_given_now(text, span)), None)
         if given:
             found[service] = given
+    return found
+
+
+def _services_named(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
+    """Services that the text names anywhere, but for lines about services to come ("individual therapy weekly")."""
+    found = {}
+    for service, pattern in codebook.services.items():
+        for match in pattern.finditer(text):
+            start = line_of(text, match.span())
+            end = text.find("\n", match.end())
+            if not _HOW_OFTEN.search(text, start, end if end >= 0 else len(text)):
+                found[service] = match.span()
+                break
     return found
 
 

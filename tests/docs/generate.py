@@ -63,6 +63,18 @@ def rules_page() -> str:
         lines.append(f"| {service.replace('_', ' ')} | {' '.join(shown)} |")
     lines += [
         "",
+        "## Codes that are mistaken for each other",
+        "",
+        "| code | often really | told apart by |",
+        "|---|---|---|",
+    ]
+    lines += [
+        f"| {code} | {other} | {by} |"
+        for code, others in sorted(book.look_alikes.items())
+        for other, by in others.items()
+    ]
+    lines += [
+        "",
         "## Lines beside each other, by example",
         "",
         "Each row is a test (`tests/spec/lines_together.csv`): `*` marks a line that its note does not yet support, `@b` another",
