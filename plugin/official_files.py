@@ -101,17 +101,19 @@ def _recognized(file: _File) -> tuple[Kind, _Parse]:
     first = next(line for line in file.lines if line.strip())
     if re.match(r"\d{5} [A-Z]\d[0-9A-Z]{1,5} +[01] ", first):
         return "icd10cm", _icd10cm
-    if "column 1" in head and "column 2" in head:
+    if "column 1" in head or re.search(r"^[0-9a-z]{5}\t[0-9a-z]{5}\t(?:\*?\t)?\d{8}\t", head, re.MULTILINE):
         return "pairs", _pairs
     if "mue" in head and "code" in head:
         return "limits", _limits
     if re.search(r"add[- ]?on", head) and "primary" in head:
         return "add-ons", _add_ons
+    if _ADD_ON_RECORD.match(first):
+        return "add-ons", _add_ons_fixed
     if re.match(r"(?:[A-V]\d{4}|   [0-9A-Z]{2})\d{5}[3478]", first):
         return "hcpcs", _hcpcs_fixed
     if re.search(r"\bhcpc", head) and "recid" in head.replace(" ", ""):
         return "hcpcs", _hcpcs_table
-    if _CPT.match(first) and re.match(r"[0-9]{4}[0-9AFTMU][\s,\t|]", first):
+    if any(_CPT_LINE.fullmatch(line) for line in file.lines[:200]):
         return "cpt", _cpt
     raise file.refuse(
         None,
@@ -131,6 +133,9 @@ def _from_name(name: str) -> date | None:
             return date(int(exact[1]), int(exact[2]), int(exact[3]))
         except ValueError:
             return None
+    american = re.search(r"(\d\d)-(\d\d)-(20\d\d)", text)
+    if american:
+        return date(int(american[3]), int(american[1]), int(american[2])) if int(american[1]) <= 12 else None
     year = re.search(r"20\d\d", text)
     if year is None:
         return None
@@ -165,10 +170,11 @@ def _day(file: _File, line: int, text: str, what: str) -> date | None:
 
 def _cells(file: _File) -> Iterator[tuple[int, list[str]]]:
     tabbed = sum("\t" in line for line in file.lines[:50]) > sum("," in line for line in file.lines[:50]) / 2
-    for number, row in enumerate(csv.reader(io.StringIO("\n".join(file.lines)), delimiter="\t" if tabbed else ","), 1):
+    reader = csv.reader(io.StringIO("\n".join(file.lines)), delimiter="\t" if tabbed else ",")
+    for row in reader:
         cells = [cell.strip() for cell in row]
         if any(cells):
-            yield number, cells
+            yield reader.line_num, cells
 
 
 def _body(file: _File, is_record: Callable[[Sequence[str]], bool]) -> Iterator[tuple[int, list[str]]]:
@@ -194,6 +200,9 @@ def _hcpcs_fixed(file: _File, kind: Kind, begins: date, _: object) -> OfficialTa
     records: list[tuple[int, str, str, str, str, str, str]] = []
     for number, line in enumerate(file.lines, 1):
         if not line.strip("\x1a \t"):
+            continue
+        if line[10:11] in {"4", "8"}:  # more of the long text, not filled to the full width
+            records.append((number, line[0:5], line[10], "", "", "", ""))
             continue
         if len(line) < _RECORD - 1:
             raise file.refuse(number, f"the record has {len(line)} characters, expected {_RECORD} or more")
@@ -280,7 +289,7 @@ def _complete(file: _File, begins: date, held: set[str]) -> None:
 
 
 def _pairs(file: _File, kind: Kind, begins: date, payer: Literal["medicare", "medicaid"]) -> OfficialTable:
-    """Column 1, column 2, (prior to 1996), effective date, deletion date, modifier indicator, rationale."""
+    """Column 1, column 2, (Medicare alone: prior to 1996), effective date, deletion date, modifier indicator, rationale."""
     known, kept, count = file.book.codes, [], 0
     for number, cells in _body(file, lambda c: len(c) >= 5 and bool(_CODE.fullmatch(c[0]) and _CODE.fullmatch(c[1]))):
         count += 1
@@ -344,7 +353,7 @@ def _add_ons(file: _File, kind: Kind, begins: date, _: object) -> OfficialTable:
     names = [re.sub(r"\s+", " ", h.lower()) for h in headings]
     add_on = next((i for i, h in enumerate(names) if re.search(r"add[- ]?on", h) and "code" in h), None)
     primary = next((i for i, h in enumerate(names) if "primary" in h), None)
-    ended = next((i for i, h in enumerate(names) if "delet" in h or "term" in h), None)
+    ended = [i for i, h in enumerate(names) if "del" in h or "term" in h]
     if add_on is None or primary is None:
         raise file.refuse(start, "no column for the add-on code and its primary")
     found: dict[str, set[str]] = {}
@@ -353,11 +362,44 @@ def _add_ons(file: _File, kind: Kind, begins: date, _: object) -> OfficialTable:
         count += 1
         if len(cells) <= max(add_on, primary) or not _CODE.fullmatch(cells[add_on]):
             raise file.refuse(number, "it is no record of this table")
-        until = (
-            _day(file, number, cells[ended], "the deletion date") if ended is not None and ended < len(cells) else None
-        )
-        if _CODE.fullmatch(cells[primary]) and cells[primary] != "CCCCC" and (until is None or until >= begins):
+        until = [_day(file, number, cells[i], "the deletion date") for i in ended if i < len(cells)]
+        if _CODE.fullmatch(cells[primary]) and all(day is None or day >= begins for day in until):
             found.setdefault(cells[add_on], set()).add(cells[primary])
+    return _relations(file, kind, begins, count, found)
+
+
+_ADD_ON_RECORD = re.compile(r"[123](?P<add_on>[0-9A-Z]{5})[ \d]{7}(?P<primary>[0-9A-Z]{5})", re.ASCII)
+_ENDS = ((6, 13), (18, 25), (32, 39))  # of the add-on code, of the primary code, of their relation
+
+
+def _add_ons_fixed(file: _File, kind: Kind, begins: date, _: object) -> OfficialTable:
+    """The add-on file in fixed width: type 1, add-on 2-6, primary 14-18, dates as year and day of the year."""
+    found: dict[str, set[str]] = {}
+    count = 0
+    for number, line in enumerate(file.lines, 1):
+        if not line.strip("\x1a \t"):
+            continue
+        match = _ADD_ON_RECORD.match(line)
+        if match is None:
+            raise file.refuse(number, "it is no record of this table")
+        count += 1
+        until = [_day_of_year(file, number, line[start:end].strip()) for start, end in _ENDS]
+        if all(day is None or day >= begins for day in until):
+            found.setdefault(match["add_on"], set()).add(match["primary"])
+    return _relations(file, kind, begins, count, found)
+
+
+def _day_of_year(file: _File, line: int, text: str) -> date | None:
+    if not text.strip("0"):
+        return None
+    if not re.fullmatch(r"[12]\d{6}", text) or not 1 <= int(text[4:]) <= 366:
+        raise file.refuse(line, "a date is no year and day of the year")
+    return date(int(text[:4]), 1, 1) + timedelta(days=int(text[4:]) - 1)
+
+
+def _relations(file: _File, kind: Kind, begins: date, count: int, found: dict[str, set[str]]) -> OfficialTable:
+    for primaries in found.values():
+        primaries.discard("CCCCC")  # defined by each contractor
     if not found:
         raise file.refuse(None, "it holds no record")
     known = file.book.codes
@@ -404,13 +446,18 @@ def _icd10cm(file: _File, kind: Kind, begins: date, _: object) -> OfficialTable:
     )
 
 
+_CPT_LINE = re.compile(r"([0-9]{4}[0-9AFTMU])(?:\d\d)?[\s,|]+\"?(.+?)\"?\s*", re.ASCII)
+
+
 def _cpt(file: _File, kind: Kind, begins: date, _: object) -> OfficialTable:
     """A licensed list: the code, a separator, and the licensee's text, which stays on this machine."""
     codes: dict[str, OfficialCode] = {}
     for number, line in enumerate(file.lines, 1):
-        if not line.strip("\x1a \t"):
+        match = _CPT_LINE.fullmatch(line)
+        if not line.strip("\x1a \t") or (
+            match is None and not codes
+        ):  # before the first code stands the licence's notice
             continue
-        match = re.fullmatch(r"([0-9]{4}[0-9AFTMU])[\s,|]+\"?(.+?)\"?\s*", line)
         if match is None:
             raise file.refuse(number, "it is no CPT code with its text")
         codes.setdefault(match[1], OfficialCode(code=match[1], label=match[2], in_force_from=None))

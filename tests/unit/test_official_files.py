@@ -61,7 +61,7 @@ def quarterly(book: Codebook) -> list[str]:
     lines = []
     for code in in_force(book, date(2026, 1, 1)):
         if code != "H0053":
-            lines += [record(code, ended="20260131" if code == "H0052" else ""), record(code, "4")]
+            lines += [record(code, ended="20260131" if code == "H0052" else ""), record(code, "4")[:100]]
     return [*lines, record("H2055", added="20260101"), record("V9", "7", added="20260101")]
 
 
@@ -80,7 +80,7 @@ def as_table(lines: list[str]) -> list[str]:
     rows = [
         f"{line[0:5].strip()}\t{line[5:10]}\t{line[10]}\t{line[11:91].strip()}\t{line[91:119].strip()}\t{line[229]}\t"
         f"{line[268:276].strip()}\t{line[284:292].strip()}\tN"
-        for line in lines
+        for line in (line.ljust(320) for line in lines)
     ]
     return ["HCPC\tSEQNUM\tRECID\tLONG DESCRIPTION\tSHORT DESCRIPTION\tCOV\tADD DT\tTERM DT\tACTION CD", *rows]
 
@@ -133,12 +133,37 @@ def test_a_finding_names_the_pair_table_and_its_date(book: Codebook, tmp_path: P
     assert refused.authority == "NCCI Medicaid practitioner pairs of 2026-10-01, indicator 0; domain 6.1"
 
 
+def test_medicaids_pair_file_has_no_column_for_1996(book: Codebook, tmp_path: Path) -> None:
+    """Six columns, headings of its own, and an empty deletion date where the pair is in force."""
+    lines = ["Col1\tCol2\tEffDt\tDelDt\tModifierIndicator\tPTP Edit Rationale", "H2014\tH2017\t20261001\t\t1\tMisuse"]
+    newer = over(book, write(tmp_path, "medicaid-ncci-2026-q4-ptp-edits.txt", lines))
+    pair = newer.edits.pairs_for("medicaid").either("H2014", "H2017", date(2026, 12, 1))
+    assert pair is not None
+    assert not pair.never
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("MCR_MUE_PractitionerServices_Eff_07-01-2026.csv", date(2026, 7, 1)),
+        ("medicaid-ncci-2026-q3-mue-edits.txt", date(2026, 7, 1)),
+        ("medicaid-ncci-q1-2026-mue-edits.txt", date(2026, 1, 1)),
+        ("mue_20260401.csv", date(2026, 4, 1)),
+        ("mue-october-2026.csv", date(2026, 10, 1)),
+    ],
+)
+def test_a_files_name_says_from_when_it_counts(name: str, begins: date, book: Codebook, tmp_path: Path) -> None:
+    """As the publishers write it."""
+    read = official_files.read(write(tmp_path, name, ["HCPCS/CPT Code,MUE Values", "H2014,1"]), book)
+    assert (read.effective_from, read.payer) == (begins, "medicaid" if "medicaid" in name else "medicare")
+
+
 def test_medicaids_unit_limits_count_for_medicaid(book: Codebook, tmp_path: Path) -> None:
     """A line above the MUE value is refused whole, and the finding names the table."""
     file = write(
         tmp_path,
         "Medicaid_MUE_2026Q1.csv",
-        ["HCPCS/CPT Code,Practitioner Services MUE Values,MUE Rationale", 'H2014,2,"Nature, of service"', "ZZ999,1,x"],
+        ['"HCPCS/', 'CPT Code",Practitioner Services MUE Values,MUE Rationale', 'H2014,2,"Nature, of it"', "ZZ999,1,x"],
     )
     newer = over(book, file)
     found = check(
@@ -154,16 +179,30 @@ def test_medicaids_unit_limits_count_for_medicaid(book: Codebook, tmp_path: Path
 
 
 @pytest.mark.cpt
-def test_the_add_on_file_says_which_primaries_there_are(book: Codebook, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [
+            "AOC_Edit_Type\tAdd-On_Code\tAOC_DelDT\tPrimary_Code\tPrimary_Code_DelDT\tAOC_Edit_EffDT\tAOC_Edit_DelDT",
+            "1\t90785\t\t90791\t\t20130101\t",
+            "1\t90785\t\t90853\t\t20130101\t20200101",
+            "1\t90840\t\t90839\t\t20130101\t",
+            "3\t90840\t\tCCCCC\t\t20130101\t",
+            "1\t0001T\t\t0002T\t\t20130101\t",
+        ],
+        [
+            "190785       90791       2013001",
+            "190785       90853       20130012020001",
+            "190840       90839       2013001",
+            "190840       CCCCC       2013001",
+            "10001T       0002T       2013001",
+        ],
+    ],
+    ids=["table", "fixed width"],
+)
+def test_the_add_on_file_says_which_primaries_there_are(lines: list[str], book: Codebook, tmp_path: Path) -> None:
     """Relations in force replace ours; ended ones and codes that we do not know are left out."""
-    rows = [
-        "90785\t1\t90791\t20130101\t",
-        "90785\t1\t90853\t20130101\t20200101",
-        "90840\t1\t90839\t20130101\t",
-        "0001T\t1\t0002T\t20130101\t",
-    ]
-    head = "Add-On Code\tAdd-On Edit Type\tPrimary Code\tEffective Date\tDeletion Date"
-    newer = over(book, write(tmp_path, "AOC_V2026Q1.txt", [head, *rows]))
+    newer = over(book, write(tmp_path, "AOC_V2026Q1.txt", lines))
     assert newer.codes["90785"][-1].add_on_to == {"90791"}
     assert newer.codes["90840"][-1].add_on_to == {"90839"}
     assert newer.codes["96131"][-1].add_on_to == book.codes["96131"][-1].add_on_to
@@ -204,7 +243,7 @@ def test_an_icd_10_cm_order_file_rules_its_fiscal_year(book: Codebook, tmp_path:
 def test_a_licensed_cpt_list_makes_codes_known_and_nothing_more(book: Codebook, tmp_path: Path) -> None:
     """How a new code is counted no list says, so it is held; codes that we have stay as they are."""
     newer = over(
-        book, write(tmp_path, "cpt2027-01-01.txt", ["90834 the licensee's own text", "99998\tthe licensee's own text"])
+        book, write(tmp_path, "cpt2027-01-01.txt", ["Licensed to the clinic", "", "90834 own text", "99998\town text"])
     )
     assert newer.codes["90834"] == book.codes["90834"]
     assert newer.find("99998", DAY) is not None
@@ -237,6 +276,12 @@ def with_line(number: int, text: str) -> Callable[[list[str]], list[str]]:
             "line 5: it is no record of this table",
         ),
         ("ptp2026q1.txt", [*HEAD_OF_PAIRS], "it holds no record"),
+        (
+            "mue2026q1.csv",
+            ['"HCPCS/', 'CPT Code",MUE Values', "H2014,1", "H0031,many"],
+            "line 4: the MUE value is no number",
+        ),
+        ("aoc2026q1.txt", ["190785       90791       2013001", "1907"], "line 2: it is no record of this table"),
         (
             "mue2026q1.csv",
             ["HCPCS/CPT Code,Practitioner Services MUE Values", "H2014,many"],
