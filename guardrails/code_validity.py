@@ -302,8 +302,7 @@ def documented_service(code: Code, readings: Sequence[Reading], codebook: Codebo
     if code.service in _NOT_TRANSPORT and ride and not any("M01" in r.elements for r in readings):
         return (found(OTHER_SERVICE, where=ride[:1], code=code.code),)
     declared = _quotes(readings, "declared_services")
-    given = _quotes(readings, "mentioned_services")
-    against = _against_declared(code, own, declared, _quotes(readings, "named_services"), codebook) if declared else ()
+    against = _against_declared(code, own, declared, readings, codebook) if declared else ()
     if any(f.effect is Effect.BLOCK for f in against):
         return against
     grouped = [r.at(r.group) for r in readings if r.group and not r.individual]
@@ -311,6 +310,7 @@ def documented_service(code: Code, readings: Sequence[Reading], codebook: Codebo
         return (found(SEVERAL_SERVICES, where=grouped[:1]),)
     if declared:
         return against
+    given = _quotes(readings, "mentioned_services")
     if not own & given.keys():
         return (found(SERVICE_NOT_NAMED, where=list(given.values())[:1], code=code.code),)
     if _mere_mention(code, own, given, readings):
@@ -329,7 +329,7 @@ def _quotes(readings: Sequence[Reading], which: str) -> dict[str, Quote]:
 
 
 def _against_declared(
-    code: Code, own: frozenset[str], declared: dict[str, Quote], named: dict[str, Quote], codebook: Codebook
+    code: Code, own: frozenset[str], declared: dict[str, Quote], readings: Sequence[Reading], codebook: Codebook
 ) -> tuple[Finding, ...]:
     """Another service than the title or service line declares, unless that line names this one in its own right.
 
@@ -340,7 +340,7 @@ def _against_declared(
     if own & declared.keys() and not claimed:
         return ()
     where = [declared[service] for service in sorted(others)][:1]
-    if not claimed and own & named.keys():
+    if not claimed and any(service in r.named_services for r in readings for service in own):
         return (found(SEVERAL_SERVICES, where=where),)
     return (found(OTHER_SERVICE, where=where, code=code.code),)
 

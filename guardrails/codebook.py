@@ -181,7 +181,7 @@ class Codebook:
     requirements: Mapping[str, Mapping[str, Effect]] = field(repr=False)
     services: Mapping[str, re.Pattern[str]] = field(repr=False)
     works: Mapping[str, Work] = field(repr=False)
-    instruments: tuple[tuple[str, re.Pattern[str]], ...] = field(repr=False)
+    instruments: Mapping[str, re.Pattern[str]] = field(repr=False)
     look_alikes: Mapping[str, Mapping[str, str]] = field(repr=False)
     diagnosis_words: tuple[tuple[str, re.Pattern[str]], ...] = field(repr=False)
     edits: EditTables
@@ -262,7 +262,10 @@ def _fold(text: str) -> str:
 
 def _rows(source: Traversable) -> Iterator[tuple[int, dict[str, str]]]:
     with source.open("r", encoding="utf-8") as lines:
-        yield from enumerate(csv.DictReader(lines), start=2)
+        for number, row in enumerate(csv.DictReader(lines), start=2):
+            if None in row or None in row.values():
+                raise CodebookError(f"{source.name}, line {number}: it has not as many cells as the heading.")
+            yield number, row
 
 
 def _date(text: str) -> date | None:
@@ -404,10 +407,10 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
                 )
                 for _, row in _rows(data / "same_work.csv")
             },
-            instruments=tuple(
-                (row["instrument"], re.compile(rf"\b(?:{row['pattern']})\b"))
+            instruments={
+                row["instrument"]: re.compile(rf"\b(?:{row['pattern']})\b")
                 for _, row in _rows(data / "instruments.csv")
-            ),
+            },
             look_alikes=_look_alikes((data, data / "cpt") if "cpt" in tables else (data,)),
             diagnosis_words=tuple(
                 (row["prefix"], re.compile(rf"\b(?:{row['pattern']})\b", re.IGNORECASE))

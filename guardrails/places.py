@@ -140,7 +140,8 @@ def check(
         yield found(IN_ANOTHERS_CARE, code=code.code)
     if code.code in _BY_TELEPHONE or code.unit_rule is UnitRule.PER_MONTH:
         return
-    yield from _against_note(place, readings)
+    if "C24" in codebook.requirements.get(code.service or "", {}):  # else the client need not have been there at all
+        yield from _against_note(place, readings)
     yield from _marks(code, place, modifiers, readings, policy)
 
 

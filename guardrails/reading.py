@@ -6,12 +6,13 @@ proposed for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
+from typing import TypeVar
 
-from guardrails.codebook import Codebook
+from guardrails.codebook import Codebook, Element
 from guardrails.time_statements import (
     ClockRange,
     LoneStop,
@@ -26,6 +27,8 @@ from guardrails.time_statements import (
 )
 from guardrails.verdict import Quote
 from guardrails.visit import Note
+
+T = TypeVar("T")
 
 _HEADING = re.compile(
     r"^[ \t]*(?:[#*•-]+[ \t]*|\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'’#-]{0,70}?)[ ]*(?:[:\t](?P<rest>[^\n]*)|$)",
@@ -158,9 +161,40 @@ class Section:
         return whole[self.body[0] : self.body[1]]
 
 
+class OnDemand(Mapping[str, T]):
+    """What a note shows under each name, looked for when somebody asks: a visit needs few of the many."""
+
+    __slots__ = ("_find", "_found", "_names")
+
+    def __init__(self, names: Iterable[str], find: Callable[[str], T | None]) -> None:
+        self._names, self._find = names, find
+        self._found: dict[str, T | None] = {}
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        found = self._found[name]
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        try:
+            self[name]  # type: ignore[index]
+        except KeyError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What was found in one note. Holds spans, not words.
+    """What was found in one note, as spans. Elements and services are looked for when a rule asks.
 
     Services are `declared` by the title or service line, `mentioned` as given in this contact, or `named` anywhere at all.
     """
@@ -170,9 +204,9 @@ class Reading:
     times: tuple[TimeStatement, ...] = ()
     lone_stops: tuple[LoneStop, ...] = ()
     elements: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict, repr=False)
-    declared_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    mentioned_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    named_services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    declared_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    mentioned_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    named_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     no_service: tuple[int, int] | None = None
     client_absent: tuple[int, int] | None = None
     group: tuple[int, int] | None = None
@@ -187,8 +221,8 @@ class Reading:
     in_person: tuple[int, int] | None = None
     client_at_home: tuple[int, int] | None = None
     client_elsewhere: tuple[int, int] | None = None
-    uncertain_diagnoses: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    instruments: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    uncertain_diagnoses: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    instruments: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     service_dates: tuple[tuple[date, tuple[int, int]], ...] = ()
 
     def at(self, span: tuple[int, int]) -> Quote:
@@ -334,8 +368,8 @@ def _blank_spans(text: str, sections: list[Section]) -> list[tuple[int, int]]:
 
 def _elements(
     text: str, sections: list[Section], blank: list[tuple[int, int]], codebook: Codebook
-) -> dict[str, tuple[tuple[int, int], ...]]:
-    found: dict[str, tuple[tuple[int, int], ...]] = {}
+) -> Mapping[str, tuple[tuple[int, int], ...]]:
+    """The places that show each element, looked for when a rule asks for it."""
     empty = {start for start, _ in blank}
     filled: dict[str, list[Section]] = {}  # by title: a note of one heading a thousand times is judged once
     for section in sections:
@@ -344,29 +378,22 @@ def _elements(
     hidden = bytearray(len(text) + 1)
     for start, end in blank:
         hidden[start:end] = b"\x01" * (end - start)
-    for element in codebook.elements.values():
-        spans: list[tuple[int, int]] = []
+
+    def places(element: Element) -> Iterator[tuple[int, int]]:
         named = (s for title, s in filled.items() if any(p.fullmatch(title) for p in element.headings))
         for section in sorted(chain.from_iterable(named), key=lambda s: s.start):
             body = section.text(text)
             if len(re.findall(r"\w+", body)) >= 2:
                 offset = section.body[0] + len(body) - len(body.lstrip())
-                spans.append((offset, offset + len(body.strip())))
+                yield offset, offset + len(body.strip())
                 break
         for pattern in element.words:
-            match = next(
-                (
-                    m
-                    for m in pattern.finditer(text)
-                    if not hidden[m.start()] and not (element.denial_is_absence and _denied(text, m.span()))
-                ),
-                None,
-            )
-            if match:
-                spans.append(match.span())
-        if spans:
-            found[element.id] = tuple(spans)
-    return found
+            for match in pattern.finditer(text):
+                if not hidden[match.start()] and not (element.denial_is_absence and _denied(text, match.span())):
+                    yield match.span()
+                    break
+
+    return OnDemand(codebook.elements, lambda name: tuple(places(codebook.elements[name])) or None)
 
 
 def _denied(text: str, span: tuple[int, int]) -> bool:
@@ -375,16 +402,14 @@ def _denied(text: str, span: tuple[int, int]) -> bool:
     return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
 
 
-def _instruments(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
+def _instruments(text: str, codebook: Codebook) -> Mapping[str, tuple[int, int]]:
     """The instruments that the note names with a score."""
-    found = {}
-    for name, pattern in codebook.instruments:
-        match = next(
-            (m for m in pattern.finditer(text) if _SCORED.match(text, m.end()) and not _denied(text, m.span())), None
-        )
-        if match:
-            found[name] = match.span()
-    return found
+
+    def scored(name: str) -> tuple[int, int] | None:
+        matches = codebook.instruments[name].finditer(text)
+        return next((m.span() for m in matches if _SCORED.match(text, m.end()) and not _denied(text, m.span())), None)
+
+    return OnDemand(codebook.instruments, scored)
 
 
 def _declared_services(text: str, sections: list[Section], codebook: Codebook) -> dict[str, tuple[int, int]]:
@@ -407,29 +432,28 @@ def _declared_services(text: str, sections: list[Section], codebook: Codebook) -
     return declared
 
 
-def _services_given(text: str, codebook: Codebook, times: tuple[TimeStatement, ...]) -> dict[str, tuple[int, int]]:
+def _services_given(text: str, codebook: Codebook, times: tuple[TimeStatement, ...]) -> Mapping[str, tuple[int, int]]:
     """Services that a sentence anywhere speaks of as given in this contact, or that stand on the line of its time."""
     timed = {line_of(text, t.span) for t in times if isinstance(t, ClockRange) and t.role is Role.SESSION}
-    found = {}
-    for service, pattern in codebook.services.items():
-        spans = (match.span() for match in pattern.finditer(text))
-        given = next((span for span in spans if line_of(text, span) in timed or is_given_now(text, span)), None)
-        if given:
-            found[service] = given
-    return found
+
+    def given(service: str) -> tuple[int, int] | None:
+        spans = (match.span() for match in codebook.services[service].finditer(text))
+        return next((span for span in spans if line_of(text, span) in timed or is_given_now(text, span)), None)
+
+    return OnDemand(codebook.services, given)
 
 
-def _services_named(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
+def _services_named(text: str, codebook: Codebook) -> Mapping[str, tuple[int, int]]:
     """Services that the text names anywhere, but for lines about services to come ("individual therapy weekly")."""
-    found = {}
-    for service, pattern in codebook.services.items():
-        for match in pattern.finditer(text):
-            start = line_of(text, match.span())
+
+    def named(service: str) -> tuple[int, int] | None:
+        for match in codebook.services[service].finditer(text):
             end = text.find("\n", match.end())
-            if not _HOW_OFTEN.search(text, start, end if end >= 0 else len(text)):
-                found[service] = match.span()
-                break
-    return found
+            if not _HOW_OFTEN.search(text, line_of(text, match.span()), end if end >= 0 else len(text)):
+                return match.span()
+        return None
+
+    return OnDemand(codebook.services, named)
 
 
 def _services_in(text: str, span: tuple[int, int], codebook: Codebook) -> dict[str, tuple[int, int]]:
