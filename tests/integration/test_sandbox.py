@@ -48,7 +48,7 @@ BASELINE_FALLS_SHORT = {
     "h2011-crisis-60-minutes",
     "h2012-day-treatment-4-hours",
     "h2015-community-support-30-minutes",
-    "h2023-supported-employment-45-minutes",
+    "h2023-employment-45-minutes",
     "m99484-bhi-month",
     "m99492-cocm-first-month",
     "p90785-play-therapy",
