@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench fuzz test-llm test-without-cpt clean
+.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench oracle fuzz test-llm test-without-cpt clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -53,6 +53,9 @@ bench: $(READY)  ## proofs per second, the pipeline's own time per visit, notes 
 	$(BIN)/python -m benchmarks.proofs
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.reading
+
+oracle: $(READY) ## a million sets of lines, and every minute of a day, against a second implementation; report in docs/proof/
+	$(BIN)/python -m tests.oracle --report docs/proof/oracle.md
 
 fuzz: $(READY)   ## a million random and mutated inputs to every reader, and as many proposals to the rules; reports in docs/proof/
 	$(BIN)/python -m tests.fuzz readers --report docs/proof/fuzz-readers.md

@@ -6,7 +6,7 @@ stands: taking the dearer one would be choosing upward.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
 from itertools import chain, combinations
 
@@ -106,40 +106,51 @@ def across_lines(
             found_on[candidate.position].append(finding)
 
     alive = sorted((c for c in candidates if c.alive), key=_order)
-    for first, second in combinations(alive, 2):
-        if _identical(first, second):
-            add(second, found(DUPLICATE))
-            continue
-        if first.code.code == second.code.code:
-            add(first, found(REPEATED))
-            add(second, found(REPEATED))
-            continue
-        if first.code.code != second.code.code and first.code.ladder and first.code.ladder == second.code.ladder:
-            add(first, found(SAME_LADDER))
-            add(second, found(SAME_LADDER))
-            continue
-        clash = _clash(first, second)
-        if clash is not None:
-            add(first, found(clash, other=second.code.code))
-            add(second, found(clash, other=first.code.code))
-        for candidate, finding in pair_edits.of_one_service(first, second, codebook.edits, policy, on):
+    refused = {second.position for first, second in combinations(alive, 2) if _identical(first, second)}
+    for candidate in alive:
+        if candidate.position in refused:
+            add(candidate, found(DUPLICATE))
+    standing = [c for c in alive if c.position not in refused]  # a refused duplicate leaves nothing open
+    for first, second in combinations(standing, 2):
+        for candidate, finding in _between(first, second, codebook, policy, on):
             add(candidate, finding)
     for candidate, finding in chain(
-        caps.of_lines(alive, visit, context, codebook, policy),
-        clinician_day.of_lines(alive, visit, context, policy),
-        pair_edits.of_payer(alive, visit, context, policy),
+        caps.of_lines(standing, visit, context, codebook, policy),
+        clinician_day.of_lines(standing, visit, context, policy),
+        pair_edits.of_payer(standing, visit, context, policy),
     ):
         add(candidate, finding)
-    for candidate, finding in list(pair_edits.of_pairs(alive, found_on, codebook.edits, policy, on)):
+    for candidate, finding in list(pair_edits.of_pairs(standing, found_on, codebook.edits, policy, on)):
         add(candidate, finding)
-    for candidate in alive:
-        for finding in _add_on(candidate, alive, found_on, visit, context):
-            add(candidate, finding)
+    for candidate in standing:
         if _already_claimed(candidate, visit, context):
             add(candidate, found(ALREADY_CLAIMED))
         for finding in pair_edits.of_other_claims(candidate, visit, context, codebook.edits, policy):
             add(candidate, finding)
+    for candidate in standing:  # last: an add-on asks whether its primary stands after all else
+        for finding in _add_on(candidate, standing, found_on, visit, context, codebook):
+            add(candidate, finding)
     return {position: tuple(findings) for position, findings in found_on.items()}
+
+
+def _between(
+    first: Examined, second: Examined, codebook: Codebook, policy: Policy, on: date
+) -> Iterator[tuple[Examined, Finding]]:
+    """What two lines do to each other, whoever else is there: twice the same, one ladder, the same minutes, same-day rules."""
+    if first.code.code == second.code.code:
+        if pair_edits.one_clinician(first, second):  # else two clinicians' services of one kind
+            yield first, found(REPEATED)
+            yield second, found(REPEATED)
+        return
+    if pair_edits.one_ladder(first, second) and pair_edits.one_clinician(first, second):
+        yield first, found(SAME_LADDER)
+        yield second, found(SAME_LADDER)
+        return
+    clash = _clash(first, second)
+    if clash is not None:
+        yield first, found(clash, other=second.code.code)
+        yield second, found(clash, other=first.code.code)
+    yield from pair_edits.of_one_service(first, second, codebook.edits, policy, on)
 
 
 def _order(candidate: Examined) -> tuple[object, ...]:
@@ -159,7 +170,7 @@ def _order(candidate: Examined) -> tuple[object, ...]:
 
 
 def _identical(a: Examined, b: Examined) -> bool:
-    if a.code.code != b.code.code:
+    if a.code.code != b.code.code or not pair_edits.one_clinician(a, b):
         return False
     if a.line is None or b.line is None:
         return True
@@ -182,7 +193,8 @@ def _clash(a: Examined, b: Examined) -> Rule | None:
 
 def _without_minutes(code: Code) -> bool:
     """Lines without minutes of their own: by the month or day, by the instrument, or a mere addition to another line."""
-    return code.unit_rule in _NO_MINUTES or (code.unit_rule is UnitRule.EVENT and bool(code.add_on_to))
+    addition = code.unit_rule is UnitRule.EVENT and bool(code.add_on_to)
+    return code.unit_rule in _NO_MINUTES or addition or code.service == "collaborative_care"
 
 
 def _related(a: Code, b: Code) -> bool:
@@ -200,11 +212,22 @@ def _overlapping(a: Sequence[tuple[datetime, datetime]], b: Sequence[tuple[datet
 
 
 def _add_on(
-    candidate: Examined, alive: Sequence[Examined], found_on: dict[int, list[Finding]], visit: Visit, context: Context
+    candidate: Examined,
+    alive: Sequence[Examined],
+    found_on: dict[int, list[Finding]],
+    visit: Visit,
+    context: Context,
+    codebook: Codebook,
 ) -> list[Finding]:
     if not candidate.code.add_on_to:
         return []
-    primaries = [other for other in alive if other is not candidate and _is_primary(other.code, candidate.code)]
+    primaries = [
+        other
+        for other in alive
+        if other is not candidate
+        and _is_primary(other.code, candidate.code)
+        and pair_edits.one_clinician(other, candidate)
+    ]
     if any(outcome_of([*p.findings, *found_on.get(p.position, ())]) is Outcome.READY for p in primaries):
         return []
     if primaries:
@@ -212,7 +235,13 @@ def _add_on(
     scope, on, longer = context.client_lines, visit.date_of_service, _reach(candidate.code)
     if not isinstance(scope, Known) or on is None:
         return [found(PRIMARY_NOT_SEEN, code=candidate.code.code)]
-    primary = (line.date_of_service for line in scope.values if line.code in candidate.code.add_on_to)
+    me = candidate.line.rendering_id if candidate.line else None
+    primary = (
+        line.date_of_service
+        for line in scope.values
+        if _claimed_primary(line.code, candidate.code, codebook, line.date_of_service)
+        and (me is None or line.clinician_id in (me, None))
+    )
     if any((longer or _same_day)(when, on) for when in primary):
         return []
     return [found(PRIMARY_ELSEWHERE if longer else NO_PRIMARY, code=candidate.code.code)]
@@ -240,6 +269,11 @@ def _reach(code: Code) -> Callable[[date, date], bool] | None:
     if code.unit_rule is UnitRule.PER_MONTH or code.service == "collaborative_care":
         return _same_month
     return None
+
+
+def _claimed_primary(name: str, add_on: Code, codebook: Codebook, on: date) -> bool:
+    code = codebook.find(name, on)
+    return name in add_on.add_on_to or (code is not None and _is_primary(code, add_on))
 
 
 def _is_primary(code: Code, add_on: Code) -> bool:

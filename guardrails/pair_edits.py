@@ -94,7 +94,7 @@ def of_pairs(
     for low in alive:
         for high in (each for each in alive if so_far(each) is not Outcome.REJECTED):
             pair = table.get(high.code.code, low.code.code, on)
-            if pair is not None and _one_clinician(high, low) and not _one_ladder(high, low):
+            if pair is not None and one_clinician(high, low) and not one_ladder(high, low):
                 above.setdefault(low.position, []).append((high, pair))
 
     def stands(candidate: Examined, asked: frozenset[int] = frozenset()) -> bool:
@@ -170,7 +170,7 @@ def of_one_service(
     if (
         tables.pairs_for(policy.kind).either(first.code.code, second.code.code, on) is None
         and rule_of_two is not None
-        and (rule_of_two.any_clinician or _one_clinician(first, second))
+        and (rule_of_two.any_clinician or one_clinician(first, second))
     ):
         kind = ONE_SERVICE if rule_of_two.effect is Effect.HOLD else UNUSUAL_TOGETHER
         for one, other in ((first, second), (second, first)):
@@ -218,12 +218,13 @@ def _by_code(line: OtherLine) -> tuple[object, ...]:
     return line.code, line.date_of_service, line.modifiers, line.units or 0, line.visit_id or ""
 
 
-def _one_clinician(a: Examined, b: Examined) -> bool:
+def one_clinician(a: Examined, b: Examined) -> bool:
     """The same rendering clinician, or one that is not known."""
     return a.line is None or b.line is None or a.line.rendering_id == b.line.rendering_id
 
 
-def _one_ladder(a: Examined, b: Examined) -> bool:
+def one_ladder(a: Examined, b: Examined) -> bool:
+    """Two rungs of one service, or the same."""
     return a.code.ladder is not None and a.code.ladder == b.code.ladder
 
 

@@ -268,7 +268,8 @@ def _rung(code: Code, minutes: int, codebook: Codebook, on: date) -> Code | None
 
 UNCOUNTED = frozenset({UnitRule.EVENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH})
 """One a day or a month, however long."""
-_SINGLE = UNCOUNTED | {UnitRule.SESSION}
+SINGLE = UNCOUNTED | {UnitRule.SESSION}
+"""One a session, a day or a month."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +301,7 @@ def allow(
     if proposed > cap:
         return Allowed(0, "", (found(PHYSICAL, cap=cap),), None)
     limit, table = codebook.edits.limit(code.code, policy.kind, on) or (None, "")
-    if limit is not None and proposed > limit and (limit == 0 or code.unit_rule not in _SINGLE):
+    if limit is not None and proposed > limit and (limit == 0 or code.unit_rule not in SINGLE):
         return Allowed(0, "", (found(UNIT_LIMIT, authority=f"{table}; domain 6.4", cap=limit),), None)
     if code.unit_rule is UnitRule.UNDECIDED:
         return Allowed(0, "", (found(UNDECIDED, code=code.code),), None)
@@ -337,7 +338,7 @@ def _compare(code: Code, proposed: int, counted: Counted, minutes: Minutes | Non
             findings.append(found(LOWER_THAN_RECORD))
             counted = Counted(code, 1, f"{minutes.minutes if minutes else 0} documented minutes", 1)
         units = 1
-    single = code.unit_rule in _SINGLE
+    single = code.unit_rule in SINGLE
     if single and proposed > 1:
         fix = fix or Fix(code=code.code, units=1)
         findings.append(found(ONE_ONLY, code=code.code, proposed=proposed))

@@ -32,7 +32,7 @@ from guardrails.visit import (
 )
 from sandbox import fixtures
 from tests.conftest import BACHELOR, DAY, LCSW, PSYCHIATRIST, ZONE, a_note, a_visit
-from tests.generative import naive_units as naive
+from tests.oracle import naive_units as naive
 
 BOOK = codebook.load()
 POLICIES = tuple(policies.load(name) for name in policies.packaged())

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails import codebook, policies, time_units
+from guardrails import claim_edits, codebook, policies, time_units
 from guardrails.policies import QuarterHourRule
 from guardrails.verdict import Minutes
 from tests.conftest import DAY
-from tests.generative import naive_units as naive
+from tests.oracle import compare
+from tests.oracle import naive_units as naive
 
 MINUTES = range(1500)
 POLICY = policies.load("medicaid-whole-unit")
@@ -87,3 +88,20 @@ def test_midpoint_families_agree_for_a_whole_day(base: str) -> None:
 def test_pooling_agrees(minutes: dict[str, int]) -> None:
     """CMS 8-minute rule over random pools."""
     assert time_units.pooled(minutes) == naive.cms8_pooled(minutes)
+
+
+@pytest.mark.cpt
+def test_edits_agree_on_random_sets_of_lines() -> None:
+    """Duplicates, ladders, overlaps, pairs, same-day rules, add-ons, other claims, unit limits: `make oracle` is the long run."""
+    tally = compare.run(6_000, seed=20_000_000)
+    assert tally.differ == []
+    assert min(tally.outcomes.values()) > 500
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize("name", ["_clash", "_identical", "_add_on", "_already_claimed"])
+def test_a_broken_edit_does_not_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any edit that is switched off makes the two differ."""
+    silent = list if name == "_add_on" else type(None) if name == "_clash" else bool
+    monkeypatch.setattr(claim_edits, name, lambda *_: silent())
+    assert compare.run(1_500, seed=20_000_000).differ
