@@ -279,14 +279,10 @@ def _examine(
 
 
 def _asked(proposal: Proposal) -> tuple[str, ...]:
+    units = proposal.units
+    counted = repr(units) if not isinstance(units, int) or units.bit_length() < 64 else f"{units.bit_length()} bits"
     quotes = (f"{q.note_id}|{q.element}|{q.text}" for q in proposal.quotes)
-    return (
-        repr(proposal.units),
-        " ".join(proposal.modifiers),
-        " ".join(proposal.diagnoses),
-        str(proposal.system),
-        *quotes,
-    )
+    return counted, " ".join(proposal.modifiers), " ".join(proposal.diagnoses), str(proposal.system), *quotes
 
 
 def _numbered(verdicts: Sequence[Verdict], visit: Visit) -> tuple[Verdict, ...]:
