@@ -33,7 +33,7 @@ class Clinicians:
         texts += [c.code or "" for q in person.qualification for c in q.code.coding]
         texts += [suffix for name in person.name for suffix in name.suffix]
         credentials = [c for c in map(self._codebook.credential, texts) if c is not None]
-        best = self._codebook.credential("; ".join(c.name for c in credentials)) if credentials else None
+        best = self._codebook.credential("; ".join(texts)) if credentials else None
         return Clinician(
             id=practitioner_id,
             name=_full_name(person.name),

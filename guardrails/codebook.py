@@ -10,7 +10,7 @@ import csv
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from functools import cached_property, lru_cache
@@ -233,10 +233,17 @@ class Codebook:
         return tuple(sorted(rungs, key=lambda entry: entry.rung or 0))
 
     def credential(self, text: str) -> Credential | None:
-        """The strongest known credential in a text such as "BA, QMHS" or "PhD, Licensed Psychologist"."""
+        """The strongest known credential in a text such as "BA, QMHS" or "PhD, Licensed Psychologist".
+
+        Where it stands for no education of its own ("MA, LICDC"), the degree beside it does.
+        """
         words = {_fold(part) for part in re.split(r"[,;/]|\s-\s", text)} | {_fold(text)}
         held = [each for each in self.credentials if _fold(each.name) in words]
-        return max(held, key=lambda each: _LEVEL_ORDER.get(each.level, 0), default=None)
+        strongest = max(held, key=lambda each: _LEVEL_ORDER.get(each.level, 0), default=None)
+        if strongest is None or strongest.education_modifier is not None or strongest.physician:
+            return strongest
+        degree = next((each.education_modifier for each in held if each.education_modifier), None)
+        return replace(strongest, education_modifier=degree)
 
     def rules(self) -> Mapping[str, Rule]:
         """Every rule there is: those declared in Python and one per documentation element."""

@@ -142,6 +142,7 @@ _IMPLAUSIBLE_MINUTES = 8 * 60  # two clock times without am/pm that lie further 
 
 # Codes for which the record must hold both clock times, not a length alone.
 _CLOCK_RULES = frozenset({UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL, UnitRule.MIDPOINT15})
+_PROGRAMMES = frozenset({"day_program", "substance_use_program"})
 _CONCLUDED = frozenset({"assessment", "diagnostic_evaluation", "diagnostic_evaluation_medical"})
 # Codes that do not count minutes: disagreement about time is only worth a word.
 UNTIMED_RULES = frozenset(
@@ -213,6 +214,8 @@ def documented_time(
     if corrected:
         problems.append(found(DISAGREE, where=corrected))
         placed, complete = [], []
+    if code.service in _PROGRAMMES:  # the day's parts stand within arrival and departure
+        placed = [p for p in placed if not any(_inside(p.interval, other.interval) for other in placed)]
     distinct = {p.interval for p in placed}
     if len(distinct) > len(union(distinct)):  # two stated times overlap and differ: the wider is not chosen
         problems.append(found(DISAGREE, where=[p.quote for p in placed]))
@@ -406,6 +409,10 @@ def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Plac
 
 def _overlap(a: Quote, b: Quote) -> bool:
     return a.note_id == b.note_id and a.start < b.end and b.start < a.end
+
+
+def _inside(part: Interval, whole: Interval) -> bool:
+    return part != whole and whole[0].timestamp() <= part[0].timestamp() and part[1].timestamp() <= whole[1].timestamp()
 
 
 def union(intervals: Iterable[Interval]) -> list[Interval]:

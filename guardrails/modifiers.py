@@ -174,6 +174,10 @@ CLIENT_WAS_THERE = rule(
 _FORM = re.compile(r"[0-9A-Z]{2}", re.ASCII)
 _PROGRAM = {"HE", "HF", "HG", "HH"}
 _STATE = "level_of_care"
+_IN_GROUPS = frozenset(  # services counted in quarter hours that are given to one client or to several
+    """skills_training psychosocial_rehabilitation counseling therapeutic_behavioral community_support peer_support
+    psychoeducation supported_employment activity_therapy medication_training""".split()
+)
 _GROUP_MARKS = {"HQ", "TT", "UN", "UP", "UQ", "UR", "US"}
 
 
@@ -320,7 +324,7 @@ def _group(code: Code, modifiers: Sequence[str], readings: Sequence[Reading]) ->
     individual = [r.at(r.individual) for r in readings if r.individual]
     if marked and individual and not group:
         return [found(GROUP_MISMATCH, where=individual[:1])]
-    counted = code.unit_rule in {UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL} and code.code[0] in "HT"
+    counted = code.unit_rule is UnitRule.PAYER15 and code.service in _IN_GROUPS
     if not marked and counted and group and (not individual or _headed(readings)):
         return [found(GROUP_UNMARKED, where=group[:1])]
     return []

@@ -40,8 +40,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _NO_SERVICE = re.compile(
-    r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they) (?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
-    r"|(?:client|patient|pt|member|he|she|they) (?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
+    r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
+    r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
     re.IGNORECASE,
 )
 _PAST = re.compile(
@@ -51,7 +51,7 @@ _PAST = re.compile(
 _ABSENT = re.compile(
     r"\bparents?[- ]only\b|\b(?:client|patient|pt|member)\s+(?:was |is |were )?(?:not (?:here|there|in (?:the )?(?:room|session)|with us)|elsewhere|did not (?:join|come|take part))\b|"
     r"\bmet with (?:the )?(?:parents?|mother|father|wife|husband|spouse|partner|family|caregivers?)(?: and (?:mother|father|\w+))? (?:only|alone)\b"
-    r"|\bcollateral (?:phone )?(?:call|contact)\b|\b(?:client|patient|pt) (?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b|\b(?:client|patient|pt|member) (?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient) present\b|\bin (?:the )?(?:client|patient)'s absence\b",
+    r"|\bcollateral (?:phone )?(?:call|contact)\b|\b(?:client|patient|pt)\s+(?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b|\b(?:client|patient|pt|member)\s+(?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient|pt)\s+present\b|\bin (?:the )?(?:client|patient)'s absence\b",
     re.IGNORECASE,
 )
 _GROUP = re.compile(
@@ -108,12 +108,12 @@ _IN_PERSON = re.compile(
     re.IGNORECASE,
 )
 _AT_HOME = re.compile(
-    r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)? (?:location|was|is|were|joined|connected|participated|took part|spoke|attended|called)?[^.\n;]{0,30}?\b(?:at|from|in|:) (?:his|her|their|own|the client's|the patient's)? ?(?:home|house|apartment|residence|bedroom|living room|kitchen|motel|hotel|shelter|parked car|car|yard|porch)\b"
-    r"|\bfrom (?:the )?(?:client|patient|pt|ct|member)'s (?:home|house|apartment|residence)\b|\b(?:client|patient|pt)(?:'s)? location\s*[:|]\s*(?:at )?(?:home|own home|residence|apartment)\b",
+    r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)?\s+(?:location|was|is|were|joined|connected|participated|took part|spoke|attended|called)?[^.\n;]{0,30}?\b(?:at|from|in|:) (?:his|her|their|own|the client's|the patient's)? ?(?:home|house|apartment|residence|bedroom|living room|kitchen|motel|hotel|shelter|parked car|car|yard|porch)\b"
+    r"|\bfrom (?:the )?(?:client|patient|pt|ct|member)'s (?:home|house|apartment|residence)\b|\b(?:client|patient|pt)(?:'s)?\s+location\s*[:|]\s*(?:at )?(?:home|own home|residence|apartment)\b",
     re.IGNORECASE,
 )
 _ELSEWHERE = re.compile(
-    r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)? (?:location|was|is|were|sat|joined|connected|participated)?[^.\n;]{0,24}?\b(?:at|from|in|:) (?:his|her|their|the|our|an?)? ?(?:clinic|hospital|school|office|exam(?:ination)? room|workplace|work site|job site|library|emergency (?:room|department)|ED\b|nursing (?:home|facility))\b",
+    r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)?\s+(?:location|was|is|were|sat|joined|connected|participated)?[^.\n;]{0,24}?\b(?:at|from|in|:) (?:his|her|their|the|our|an?)? ?(?:clinic|hospital|school|office|exam(?:ination)? room|workplace|work site|job site|library|emergency (?:room|department)|ED\b|nursing (?:home|facility))\b",
     re.IGNORECASE,
 )
 _UNCERTAIN = re.compile(

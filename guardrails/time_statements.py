@@ -87,12 +87,12 @@ _GAP = (
     r"\s*+(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b)?+\s*+)"
 )
 _START = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|on\s+scene|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
 _STOP = re.compile(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|cleared|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
@@ -336,7 +336,8 @@ def _times_of(match: re.Match[str], *, military: bool, before: str) -> tuple[int
     if military:
         # "1400-1445" is a time; "1000-1200 calories" is not: a label or an hours sign must stand beside it
         heads_line = not re.search(r"[A-Za-z]", before.rpartition("\n")[2]) and (len(before) < 60 or "\n" in before)
-        if not (heads_line or _SESSION_LABEL.search(before) or re.search(r"h", match.group(0), re.IGNORECASE)):
+        dated = re.search(r"\b\d{1,2}/\d{1,2}/\d{2,4}[ \t]+$", before)
+        if not (heads_line or dated or _SESSION_LABEL.search(before) or re.search(r"h", match.group(0), re.IGNORECASE)):
             return None
         return h1 * 60 + int(m1), h2 * 60 + int(m2), HalfDay.STATED
     if h1 > 23 or h2 > 23:
