@@ -20,6 +20,7 @@ from pathlib import Path
 
 from guardrails import edit_tables
 from guardrails.edit_tables import EditTables
+from guardrails.patterns import Pattern, PatternError
 from guardrails.rules import CuredBy, Effect, Rule, registered
 
 HCPCS_SYSTEM = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
@@ -155,7 +156,7 @@ class Element:
     id: str
     rule: Rule
     headings: tuple[re.Pattern[str], ...]
-    words: tuple[re.Pattern[str], ...]
+    words: tuple[Pattern, ...]
     denial_is_absence: bool = False
 
 
@@ -179,11 +180,11 @@ class Codebook:
     credentials: tuple[Credential, ...] = field(repr=False)
     elements: Mapping[str, Element] = field(repr=False)
     requirements: Mapping[str, Mapping[str, Effect]] = field(repr=False)
-    services: Mapping[str, re.Pattern[str]] = field(repr=False)
+    services: Mapping[str, Pattern] = field(repr=False)
     works: Mapping[str, Work] = field(repr=False)
-    instruments: Mapping[str, re.Pattern[str]] = field(repr=False)
+    instruments: Mapping[str, Pattern] = field(repr=False)
     look_alikes: Mapping[str, Mapping[str, str]] = field(repr=False)
-    diagnosis_words: tuple[tuple[str, re.Pattern[str]], ...] = field(repr=False)
+    diagnosis_words: tuple[tuple[str, Pattern], ...] = field(repr=False)
     edits: EditTables
     version: str
     icd_sources: tuple[tuple[date, date, Traversable], ...] = field(repr=False)
@@ -313,13 +314,15 @@ def _codes(source: Traversable, system: str) -> Iterator[Code]:
 
 def _elements(data: Traversable) -> dict[str, Element]:
     headings: dict[str, list[re.Pattern[str]]] = {}
-    words: dict[str, list[re.Pattern[str]]] = {}
+    words: dict[str, list[Pattern]] = {}
     for number, row in _rows(data / "signals.csv"):
         try:
-            pattern = re.compile(row["pattern"], re.IGNORECASE)
-        except re.error as problem:
+            if row["kind"] == "heading":
+                headings.setdefault(row["element"], []).append(re.compile(row["pattern"], re.IGNORECASE))
+            else:
+                words.setdefault(row["element"], []).append(Pattern(row["pattern"], re.IGNORECASE))
+        except (re.error, PatternError) as problem:
             raise CodebookError(f"signals.csv, line {number}: not a pattern: {problem}.") from problem
-        (headings if row["kind"] == "heading" else words).setdefault(row["element"], []).append(pattern)
     return {
         row["id"]: Element(
             id=row["id"],
@@ -404,7 +407,7 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
             elements=elements,
             requirements=_requirements(data, elements),
             services={
-                row["service"]: re.compile(row["pattern"], re.IGNORECASE) for _, row in _rows(data / "services.csv")
+                row["service"]: Pattern(row["pattern"], re.IGNORECASE) for _, row in _rows(data / "services.csv")
             },
             works={
                 row["service"]: Work(
@@ -415,12 +418,11 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
                 for _, row in _rows(data / "same_work.csv")
             },
             instruments={
-                row["instrument"]: re.compile(rf"\b(?:{row['pattern']})\b")
-                for _, row in _rows(data / "instruments.csv")
+                row["instrument"]: Pattern(rf"\b(?:{row['pattern']})\b") for _, row in _rows(data / "instruments.csv")
             },
             look_alikes=_look_alikes((data, data / "cpt") if "cpt" in tables else (data,)),
             diagnosis_words=tuple(
-                (row["prefix"], re.compile(rf"\b(?:{row['pattern']})\b", re.IGNORECASE))
+                (row["prefix"], Pattern(rf"\b(?:{row['pattern']})\b", re.IGNORECASE))
                 for _, row in _rows(data / "diagnosis_words.csv")
             ),
             icd_sources=tuple(sorted(icd, key=lambda each: each[0])),

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TypeVar
 
 from guardrails.codebook import Codebook, Element
+from guardrails.patterns import Pattern, plain
 from guardrails.time_statements import (
     ClockRange,
     LoneStop,
@@ -31,7 +32,7 @@ from guardrails.visit import Note
 T = TypeVar("T")
 
 _HEADING = re.compile(
-    r"^[ \t]*(?:[#*•-]+[ \t]*|\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'’#-]{0,70}?)[ ]*(?:[:\t](?P<rest>[^\n]*)|$)",
+    r"^[ \t]*(?:[#*-]+[ \t]*|\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'#-]{0,70}?)[ ]*(?:[:\t](?P<rest>[^\n]*)|$)",
     re.MULTILINE,
 )
 _PLACEHOLDER = re.compile(
@@ -39,110 +40,108 @@ _PLACEHOLDER = re.compile(
     r"|deferred to next visit|see (?:the )?(?:\w+ ){0,3}(?:packet|chart|attached|form|intake|previous note|prior note)[^.]*|x{3,})?[\s.:_*-]*$",
     re.IGNORECASE,
 )
-_NO_SERVICE = re.compile(
+_NO_SERVICE = Pattern(
     r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
     r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
     re.IGNORECASE,
 )
-_PAST = re.compile(
+_PAST = Pattern(
     r"\b(?:last|previous|prior|past|history of|earlier|two|three|several|if|any|after|missed .{0,20} in)\b[^.\n]{0,40}$",
     re.IGNORECASE,
 )
-_ABSENT = re.compile(
+_ABSENT = Pattern(
     r"\bparents?[- ]only\b|\b(?:client|patient|pt|member)\s+(?:was |is |were )?(?:not (?:here|there|in (?:the )?(?:room|session)|with us)|elsewhere|did not (?:join|come|take part))\b|"
     r"\bmet with (?:the )?(?:parents?|mother|father|wife|husband|spouse|partner|family|caregivers?)(?: and (?:mother|father|\w+))? (?:only|alone)\b"
     r"|\bcollateral (?:phone )?(?:call|contact)\b|\b(?:client|patient|pt)\s+(?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b|\b(?:client|patient|pt|member)\s+(?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient|pt)\s+present\b|\bin (?:the )?(?:client|patient)'s absence\b",
     re.IGNORECASE,
 )
-_GROUP = re.compile(
+_GROUP = Pattern(
     r"\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:(?:a|the|this|today's) )?(?:\w+ ){0,3}group\b|\bwith (?:\w+ )?peers\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
     re.IGNORECASE,
 )
-_INDIVIDUAL = re.compile(
-    r"\b(?:individual(?:ly)? (?:session|skills|service|psychotherapy|therapy|counseling|format|setting|contact|basis)|one[- ]to[- ]one|one[- ]on[- ]one|1:1|1-on-1|(?:setting|format|type|modality|service|mode|delivery)\s*[:|]\s*individual|individual,? (?:face|in[- ]person)|(?:training|therapy|psychotherapy|counseling|session|rehabilitation|support|services?)\s*[,;:(–-]\s*individual)\b",
+_INDIVIDUAL = Pattern(
+    r"\b(?:individual(?:ly)? (?:session|skills|service|psychotherapy|therapy|counseling|format|setting|contact|basis)|one[- ]to[- ]one|one[- ]on[- ]one|1:1|1-on-1|(?:setting|format|type|modality|service|mode|delivery)\s*[:|]\s*individual|individual,? (?:face|in[- ]person)|(?:training|therapy|psychotherapy|counseling|session|rehabilitation|support|services?)\s*[,;:(-]\s*individual)\b",
     re.IGNORECASE,
 )
-_SERVICE_LABEL = re.compile(
+_SERVICE_LABEL = Pattern(
     r"^(?:type of |name of )?(?:service|svc|procedure|session|note|visit|encounter|contact|activity|modality|program)(?:[ /]+(?:type|code|name|modality|provided|delivered|rendered|description|title))*$|^services? (?:provided|delivered|rendered)$|^(?:type|title|document|document type)$",
     re.IGNORECASE,
 )
-_INSTRUCTION = re.compile(
+_INSTRUCTION = Pattern(
     r"\b(?:ignore|disregard|forget) (?:all |any |the )?(?:previous|prior|above|earlier) (?:instructions?|rules?|prompts?)|\bsystem\s*:\s|\b(?:you are|act as) (?:now )?(?:an? )?(?:ai|assistant|coder|model)\b|\"code\"\s*:\s*\"|set verdict|<\|?(?:im_start|system)",
     re.IGNORECASE,
 )
 
-_NOT_THIS_CONTACT = re.compile(
+_NOT_THIS_CONTACT = Pattern(
     r"\b(?:next|will|offered?|declined|prefers?|previous|last|prior|usually|may|instead of|rather than|not|no|requested|schedul\w+|future|if|or)\b[^.\n;]{0,40}$",
     re.IGNORECASE,
 )
-_TRANSPORT = re.compile(
-    r"\b(?:drove|transport(?:ed|ing|ation)|escort(?:ed|ing)?|gave (?:\w+ )?a ride)\b", re.IGNORECASE
-)
-_CLIENT_HEADER = re.compile(
-    r"^[ \t]*(?i:client|patient|member|consumer|individual)(?:(?:'s)?[ ]+(?i:full |legal )?(?i:name)[ \t]*[:|][ \t]*(?P<name>[A-Z][\w'’.-]+(?:,?[ ]+[A-Z][\w'’.-]*){0,3})|[ \t]*[:|][ \t]*(?P<full>[A-Z][a-z'’-]+,?[ ]+[A-Z][a-z'’-]+(?:[ ]+[A-Z][a-z'’-]+)?)[ \t]*$)",
+_TRANSPORT = Pattern(r"\b(?:drove|transport(?:ed|ing|ation)|escort(?:ed|ing)?|gave (?:\w+ )?a ride)\b", re.IGNORECASE)
+_CLIENT_HEADER = Pattern(
+    r"^[ \t]*(?i:client|patient|member|consumer|individual)(?:(?:'s)?[ ]+(?i:full |legal )?(?i:name)[ \t]*[:|][ \t]*(?P<name>[A-Z][\w'.-]+(?:,?[ ]+[A-Z][\w'.-]*){0,3})|[ \t]*[:|][ \t]*(?P<full>[A-Z][a-z'-]+,?[ ]+[A-Z][a-z'-]+(?:[ ]+[A-Z][a-z'-]+)?)[ \t]*$)",
     re.MULTILINE,
 )
 _LEVEL = "straightforward|low|moderate|high"
-_DECISION_MAKING = re.compile(
+_DECISION_MAKING = Pattern(
     rf"\b(?:MDM|medical decision[- ]making)\b\s*(?:[:=(-]|is|was|of)?\s*(?:level |complexity )?(?P<after>{_LEVEL})\b"
     rf"|\b(?P<before>{_LEVEL})(?:[- ](?:complexity|level))? (?:MDM|medical decision[- ]making)\b"
     rf"|\b(?:MDM|medical decision[- ]making)\b[^\n]{{0,400}}?[,;:(] ?(?P<closing>{_LEVEL})(?: complexity| level)?\)?[.;\n]",
     re.IGNORECASE,
 )
-_HOW_OFTEN = re.compile(
+_HOW_OFTEN = Pattern(
     r"\b(?:weekly|biweekly|monthly|every (?:other |two )?weeks?|(?:once|twice|\d) ?x? ?(?:/|per|a) ?(?:week|month))\b",
     re.I,
 )
 # A contact at a distance, as the note describes this one; "video game" and "phone bill" are something else.
-_VIDEO = re.compile(
+_VIDEO = Pattern(
     r"\b(?:via|by|over|on|through|using) (?:(?:secure|hipaa[- ]compliant|live|two-way|a) )*(?:zoom|video|telehealth|telemedicine|webex|doxy\S*|teams|facetime|videoconferenc\w+)\b"
     r"|\b(?:video|telehealth|telemedicine|virtual) (?:session|visit|contact|encounter|appointment|platform)\b|\b(?:modality|delivery|mode|setting|location|service type|contact type)\s*[:|]\s*[^\n]{0,20}\b(?:video|telehealth|telemedicine|virtual)\b|\baudio(?:[- ](?:and[- ])?|/)(?:video|visual)\b|\baudiovisual\b",
     re.IGNORECASE,
 )
-_TELEPHONE = re.compile(
+_TELEPHONE = Pattern(
     r"\b(?:via|by|over) (?:the )?(?:tele)?phone\b(?! (?:book|number))|\baudio[- ]only\b|\b(?:telephone|phone) (?:session|visit|contact|encounter|service)\b|\b(?:modality|delivery|mode|setting|contact type)\s*[:|]\s*(?:tele)?phone\b|\btelephonic(?:ally)?\b",
     re.IGNORECASE,
 )
-_IN_PERSON = re.compile(
+_IN_PERSON = Pattern(
     r"\b(?:in[- ]person|face[- ]to[- ]face|f2f)\b(?! (?:visit|appointment|session)s? (?:next|will|was offered|offered))",
     re.IGNORECASE,
 )
-_AT_HOME = re.compile(
+_AT_HOME = Pattern(
     r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)?\s+(?:location|was|is|were|joined|connected|participated|took part|spoke|attended|called)?[^.\n;]{0,30}?\b(?:at|from|in|:) (?:his|her|their|own|the client's|the patient's)? ?(?:home|house|apartment|residence|bedroom|living room|kitchen|motel|hotel|shelter|parked car|car|yard|porch)\b"
     r"|\bfrom (?:the )?(?:client|patient|pt|ct|member)'s (?:home|house|apartment|residence)\b|\b(?:client|patient|pt)(?:'s)?\s+location\s*[:|]\s*(?:at )?(?:home|own home|residence|apartment)\b",
     re.IGNORECASE,
 )
-_ELSEWHERE = re.compile(
+_ELSEWHERE = Pattern(
     r"\b(?:client|patient|pt|ct|member|he|she|they)(?:'s)?\s+(?:location|was|is|were|sat|joined|connected|participated)?[^.\n;]{0,24}?\b(?:at|from|in|:) (?:his|her|their|the|our|an?)? ?(?:clinic|hospital|school|office|exam(?:ination)? room|workplace|work site|job site|library|emergency (?:room|department)|ED\b|nursing (?:home|facility))\b",
     re.IGNORECASE,
 )
-_UNCERTAIN = re.compile(
+_UNCERTAIN = Pattern(
     r"\b(?:rule[- ]?out|r/o|probable|suspected?|possible|likely|questionable|consider|versus|vs\.?|provisional)\b[^.\n;]{0,40}$|\?\s*$",
     re.IGNORECASE,
 )
-_SAID_UNCERTAIN = re.compile(
+_SAID_UNCERTAIN = Pattern(
     r"\b(?:rule[- ]?out|r/o|probable|suspect|possible|likely|questionable|consider|versus|vs|provisional)|\?",
     re.IGNORECASE,
 )
-_RULED_OUT_AFTER = re.compile(
+_RULED_OUT_AFTER = Pattern(
     r"^[^.\n;]{0,25}\b(?:rule[- ]?out|r/o|suspected|to be ruled out|not established)\b", re.IGNORECASE
 )
 
-_DENIED_BEFORE = re.compile(
+_DENIED_BEFORE = Pattern(
     r"\b(?:no|not|never|without|declin\w+|refus\w+|unable to|n't|defer\w+|unwilling to)\b(?! only)[^.,;:\n]{0,28}$",
     re.IGNORECASE,
 )
-_DENIED_AFTER = re.compile(
+_DENIED_AFTER = Pattern(
     r"[^.,;:\n]{0,14}?\b(?:was|were|is|has been)? ?(?:not (?:done|made|completed|discussed|performed|used|given|reviewed|obtained|needed)|declined|refused|deferred)\b",
     re.IGNORECASE,
 )
-_SCORED = re.compile(
+_SCORED = Pattern(
     r"[^.;\n]{0,40}?(?:\b(?:scor\w+|total|result|of|was|is|today|at)\b|[:=(/])[^.;\n]{0,14}?(?<![\d-])\d{1,3}\b(?!\s*(?:min|years?|weeks?|/\d{1,2}/))",
     re.IGNORECASE,
 )
 
-_LETTER = re.compile(r"^[A-Z][ ]*[-–—.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
-_DATE_LABEL = re.compile(
+_LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
+_DATE_LABEL = Pattern(
     r"\b(?:date of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|(?:service|session|visit|contact|encounter|group) date|DOS)\s*[:|]\s*",
     re.IGNORECASE,
 )
@@ -236,8 +235,8 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
     `client_names` are the ways the note may call the client; each reads like "client", so that "Noemi said" is the
     client's own doing and "her mother said" is not.
     """
-    text = note.text
-    clients = _with_client_named(text, client_names)
+    text = plain(note.text)
+    clients = plain(_with_client_named(note.text, client_names))
     sections = _sections(text)
     blank = _blank_spans(text, sections)
     declared = _declared_services(text, sections, codebook)
@@ -282,13 +281,14 @@ def _service_dates(text: str) -> Iterator[tuple[date, tuple[int, int]]]:
 
 def _decision_making(text: str) -> tuple[str, tuple[int, int]] | None:
     """The level of medical decision making that the note states, in its own word; None where it states none or several."""
-    said = [(match[match.lastgroup or 0].lower(), match.span()) for match in _DECISION_MAKING.finditer(text)]
+    matches = _DECISION_MAKING.finditer(text)
+    said = [((m["after"] or m["before"] or m["closing"]).lower(), m.span()) for m in matches]
     return said[0] if len({level for level, _ in said}) == 1 else None
 
 
 def _subject(text: str, client_names: tuple[str, ...]) -> tuple[int, int] | None:
     """The name in a header that says whose note this is, where it is none of this client's (C25)."""
-    own = {word.casefold() for name in client_names for word in re.findall(r"\w+", name)}
+    own = {word.casefold() for name in client_names for word in re.findall(r"\w+", plain(name))}
     if not own:
         return None
     for header in _CLIENT_HEADER.finditer(text):
@@ -326,7 +326,7 @@ def _with_client_named(text: str, names: tuple[str, ...]) -> str:
     return pattern.sub(lambda match: "pt".ljust(len(match.group(0))), text)
 
 
-def _first(pattern: re.Pattern[str], text: str, unless_before: re.Pattern[str] | None = None) -> tuple[int, int] | None:
+def _first(pattern: Pattern, text: str, unless_before: Pattern | None = None) -> tuple[int, int] | None:
     for match in pattern.finditer(text):
         if unless_before is None or not unless_before.search(text[max(0, match.start() - 60) : match.start()]):
             return match.span()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from guardrails.patterns import Match, Pattern, plain
+
 MINUTES_A_DAY = 24 * 60
 
 
@@ -73,25 +75,25 @@ class LoneStop:
 
 _TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.\s?m\.|[ap]\.?\s?m\b|[ap]\b|noon\b)?"
 _MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?|hours)\b)?"
-_TO = r"\s*(?:-|–|—|\bto\b|\buntil\b|\btill\b|\bthrough\b)\s*"
-_RANGE = re.compile(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
-_BETWEEN = re.compile(rf"(?<=\bbetween )\s*{_TIME.format(n=1)}\s*\band\s*{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
-_IN_OUT = re.compile(rf"\bin:?\s+{_TIME.format(n=1)}[\s,;|/]*\bout:?\s+{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
-_IN_OUT_MILITARY = re.compile(
+_TO = r"\s*(?:-|\bto\b|\buntil\b|\btill\b|\bthrough\b)\s*"
+_RANGE = Pattern(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_BETWEEN = Pattern(rf"(?<=\bbetween )\s*{_TIME.format(n=1)}\s*\band\s*{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_IN_OUT = Pattern(rf"\bin:?\s+{_TIME.format(n=1)}[\s,;|/]*\bout:?\s+{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_IN_OUT_MILITARY = Pattern(
     rf"\bin:?\s+{_MILITARY.format(n=1)}[\s,;|/]*\bout:?\s+{_MILITARY.format(n=2)}(?![\d/%-])", re.IGNORECASE
 )
-_MILITARY_RANGE = re.compile(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITARY.format(n=2)}(?![\d/%-])", re.I)
+_MILITARY_RANGE = Pattern(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITARY.format(n=2)}(?![\d/%-])", re.I)
 # possessive throughout: a run of blanks from a table's padding must not be tried in every split
 _GAP = (
     r"(?:\s*+(?:time|clock)?+(?:\s*+(?:of\s+)?(?:session|service|contact))?+\s*+(?:\([^)\n]{0,20}\))?+"
     r"\s*+(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b)?+\s*+)"
 )
-_START = re.compile(
+_START = Pattern(
     rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|on\s+scene|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
-_STOP = re.compile(
+_STOP = Pattern(
     rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|cleared|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
@@ -122,24 +124,24 @@ _WORD_NUMBER = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(list(_ONES)[:9])})
 _NUMBER = rf"(?:\d{{1,4}}(?:\.\d{{1,2}})?|{_WORD_NUMBER})"
 _HOURS = r"(?:hours?|hrs?\.?|h)\b"
 _MINUTES = r"(?:minutes?|mins?\.?)(?!\w)"
-_DURATION = re.compile(
+_DURATION = Pattern(
     rf"(?<![\w.:/-])(?:(?P<hours>{_NUMBER})[\s-]*{_HOURS}(?:,?\s*(?:and\s+)?(?P<more>{_NUMBER})[\s-]*(?:{_MINUTES}|m\b))?"
     rf"|(?P<minutes>{_NUMBER})[\s-]*{_MINUTES})",
     re.IGNORECASE,
 )
 # "Total minutes: 45", "Session length (min): 45"
-_LABELLED_NUMBER = re.compile(
+_LABELLED_NUMBER = Pattern(
     r"\b(?:(?:total|session|service|contact|face[- ]to[- ]face|psychotherapy|therapy|direct|billable)\s+(?:time|minutes|mins?|length|duration)"
     r"|duration|length of (?:session|service|contact|visit))\s*(?:of (?:session|service))?\s*\((?:in )?min(?:ute)?s?\.?\)\s*[:=|]?\s*(?P<n>\d{1,4})\b(?!\s*[:/.]\d)"
     r"|\b(?:total|session|service|contact|direct|face[- ]to[- ]face|psychotherapy)\s+minutes(?: of (?:session|service))?\s*[:=|]\s*(?P<n2>\d{1,4})\b(?!\s*[:/.]\d)",
     re.IGNORECASE,
 )
-_DATE = re.compile(
+_DATE = Pattern(
     r"\b(?:(?P<m>\d{1,2})[/-](?P<d>\d{1,2})[/-](?P<y>\d{4}|\d{2})|(?P<iso>\d{4}-\d{2}-\d{2})|"
     r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2}),?\s+(?P<ny>\d{4}))\b",
     re.IGNORECASE,
 )
-_NEAR_DATE = re.compile(
+_NEAR_DATE = Pattern(
     r"(?<![\d/:.])(?:(?P<iso>\d{4}-\d{2}-\d{2})|(?P<m>1[0-2]|0?[1-9])[/-](?P<d>3[01]|[12]\d|0?[1-9])(?:[/-](?P<y>\d{4}|\d{2}))?(?![\d/:])"
     r"|(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2})(?!\d|:)(?:,?\s+(?P<ny>\d{4}))?"
     r"|(?P<nd2>\d{1,2})\s+(?P<name2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?(?:\s+(?P<ny2>\d{4}))?)",
@@ -147,39 +149,39 @@ _NEAR_DATE = re.compile(
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
-_NEVER_COUNTS = re.compile(
+_NEVER_COUNTS = Pattern(
     r"\b(?:document(?:ing|ation)|charting|paperwork|writing (?:the |this |up )?(?:note|report)|note[- ]writing|travel(?:led|ing)?|driv(?:e|ing)|drove"
     r"|transport(?:ed|ing|ation)?|wait(?:ed|ing)?|scheduling|supervision|staff meeting|voicemail|no[- ]?show|asleep|lunch|meals?)\b",
     re.IGNORECASE,
 )
-_INTERRUPTS = re.compile(
+_INTERRUPTS = Pattern(
     r"\b(?:breaks?|interrupt\w*|left the (?:room|session|office|building)|stepped (?:out|away|outside)|paused?|restroom|bathroom|smoke[d]?"
     r"|was out of the room|fire (?:drill|alarm)|took a (?:phone )?call|on the phone with|disconnect\w*|(?:connection|video|audio|call|internet|signal)\b.{0,20}?\b(?:lost|dropped|froze|cut out))\b",
     re.IGNORECASE,
 )
-_ELSEWHERE = re.compile(
+_ELSEWHERE = Pattern(
     r"\b(?:weekly|monthly|daily|nightly|bi-?weekly|per (?:week|day|month)|a (?:day|week|night|month)|(?:each|every|most|some) (?:other )?(?:week|day|morning|evening|night|time|month)"
     r"|will|plans? to|planned|homework|practi[cs]e (?:at home|for|daily)|next|upcoming|schedul(?:ed|e)|recommend\w*|frequency|objectives?|goals?|previous(?:ly)?|prior|last (?:session|visit|week|time|night|month)"
     r"|late|early|booked|reserved|authoriz\w*|approved|watch(?:ed|ing)?|naps?|napped|takes|hours|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works|(?:client|pt|he|she|they|who|at|from|to) work|work (?:hours|schedule|day)|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
     r"|/\s?(?:week|wk|day|mo(?:nth)?)\b|\bx\s?/|\d\s?x\b",
     re.IGNORECASE,
 )
-_PLANNED = re.compile(
+_PLANNED = Pattern(
     r"\b(?:will|weekly|daily|next|plans?|each|every|usual(?:ly)?|per (?:day|week|month))\b", re.IGNORECASE
 )
-_WEEKDAY = re.compile(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b", re.IGNORECASE)
+_WEEKDAY = Pattern(r"\b(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b", re.IGNORECASE)
 # a part of the session, of which the note does not say that it is none
-_PART = re.compile(
+_PART = Pattern(
     r"\b(?:of (?:these|which|this)|first|last|left early|alone|ended early|includ(?:es|ed|ing)|was present for)\b",
     re.IGNORECASE,
 )
 # "through the last six hours" tells of the time before
-_RECALLED = re.compile(r"\b(?:over|through|in|for|within|during) the (?:last|past|first)\s*$", re.IGNORECASE)
-_APART = re.compile(
+_RECALLED = Pattern(r"\b(?:over|through|in|for|within|during) the (?:last|past|first)\s*$", re.IGNORECASE)
+_APART = Pattern(
     r"\b(?:plus|added|in addition|additional|not (?:counted|included|part|billed|billable)|before|after(?:wards?)?|separate(?:ly)?|excluding|outside)\b|\+",
     re.IGNORECASE,
 )
-_LABEL_BEFORE = re.compile(
+_LABEL_BEFORE = Pattern(
     r"(?:(?:total|session|service|contact|visit|encounter|face[- ]to[- ]face|psychotherapy|therapy|treatment|direct|billable|actual|counseling|group)\s+(?:\w+\s+){0,2}?(?:time|length|duration|minutes)"
     r"|time on [^.\n;:]{3,60}|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|\t]|\bis\b|\bwas\b|\bof\b)\s*$"
     r"|(?:\btime in\s+)?\b(?:psychotherapy|therapy|counseling|face[- ]to[- ]face)\s+$"
@@ -189,7 +191,7 @@ _LABEL_BEFORE = re.compile(
 _CONTACT = r"(?:session|visit|contact|service|encounter|psychotherapy|therapy|counseling)"
 _OUR_CONTACT = r"(?:the|this|today's|our)\s+(?:\w+\s+){0,2}?(?:meeting|group|interview|appointment|hour|assessment)"
 _STAFF = r"(?:we|i|staff|therapist|clinician|counselor|counsellor|writer|worker|provider|facilitator)"
-_VERB_BEFORE = re.compile(
+_VERB_BEFORE = Pattern(
     rf"(?:(?:\b{_CONTACT}s?|\b{_OUR_CONTACT})\s+(?:\w+\s+){{0,3}}?(?:last(?:ed|ing)|was|of|for|ran|took|total(?:l?ed|ing)?|came to|went(?: on)?)(?: for)?"
     rf"|\b{_STAFF}\s+(?:\w+\s+){{0,2}}?(?:spent|(?:met|sat|talked|worked|spoke|provided|conducted|held|saw)\b[^.\n;]{{0,50}}?\bfor)"
     rf"|\b(?:client|patient|pt|ct|consumer|member|individual)\s+(?:was|were)\s+seen\b[^.\n;]{{0,50}}?\bfor"
@@ -197,39 +199,39 @@ _VERB_BEFORE = re.compile(
     r"|^\s*lasted)\s*(?:a total of |a full |approximately |about |exactly |just under |just over )?$",
     re.IGNORECASE,
 )
-_NOUN_AFTER = re.compile(
+_NOUN_AFTER = Pattern(
     r"^[\s-]*(?:\(?(?:\w+[\s-]+){0,3}?(?:session|visit|contact|interview|psychotherapy|therapy|counseling|face[- ]to[- ]face|in[- ]person|group|meeting|appointment)\b"
     r"|of (?:\w+[\s-]+){0,3}?(?:psychotherapy|therapy|counseling|face|skills|training|direct|service|contact|treatment|rehabilitation|assessment|session)"
     r"|(?:were |was )?spent (?:in|on|with)|total\b|with (?:the )?(?:client|patient)|face[- ]to[- ]face|in session|duration|in (?:total|length|duration|all)|altogether|all told|together|long\b|(?:from )?start to finish)",
     re.IGNORECASE,
 )
-_GIVEN = re.compile(
+_GIVEN = Pattern(
     r"\b(?:seen|met|attended|provided|conducted|held|completed|facilitated|received|participated|engaged|delivered|today|this (?:session|visit|contact|meeting|group|service))\b",
     re.IGNORECASE,
 )
-_CLOCK_LABEL = re.compile(
+_CLOCK_LABEL = Pattern(
     r"\b(?:times?|session|service|contact|visit|encounter|start|stop|began|ended|in/out|seen|met|meeting|group|interview|assessment|evaluation|psychotherapy|therapy|counseling|training|testing|"
     r"screening|planning|treatment|hour|date|dos|duration|length|clock|held|call)\b[^.\n;]{0,60}$|\b\d{1,2}/\d{1,2}(?:/\d{2,4})?\W{0,6}$",
     re.IGNORECASE,
 )
-_LEADING_CUE = re.compile(
+_LEADING_CUE = Pattern(
     r"\W*(?:f2f|face|in[- ]person|1:1|indiv|session|client|ct|pt|patient|clinic|office|home|school|community|telehealth|video|at\b|in\b)",
     re.IGNORECASE,
 )
-_SESSION_LABEL = re.compile(
+_SESSION_LABEL = Pattern(
     r"\b(?:time|start|stop|begin|end|session|service|seen|met|in/out|attended|held|conducted|from|between)\b[^.\n]{0,40}$",
     re.IGNORECASE,
 )
 
 # "Time: 10-11"; a score that "went from 6 to 3" is no time
-_BARE_LABEL = re.compile(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between))?\s*[:|]?\s*$", re.IGNORECASE)
+_BARE_LABEL = Pattern(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between))?\s*[:|]?\s*$", re.IGNORECASE)
 
-_LEFT = re.compile(
+_LEFT = Pattern(
     r"\b(?:(?:client|patient|pt|ct|he|she|they)\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early|was out of the room)(?! at the end| calm| smil)"
     r"|connection (?:was )?(?:lost|dropped)|(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d|joined (?:the )?(?:session|video|call) (?:late|at \d))",
     re.IGNORECASE,
 )
-_NEARBY = re.compile(r"[,()+]|\s[-–—]\s|\band\b|\bplus\b", re.IGNORECASE)
+_NEARBY = re.compile(r"[,()+]|\s-\s|\band\b|\bplus\b", re.IGNORECASE)
 _RESTATES = re.compile(
     r"[\s(=,;:|-]*(?:for |i\.e\.,? |total(?: time)?(?: of)?:? ?|or |duration:? ?)?[\s(]*$", re.IGNORECASE
 )
@@ -237,6 +239,7 @@ _RESTATES = re.compile(
 
 def read_times(text: str) -> tuple[TimeStatement, ...]:
     """Every duration and clock time of a note, in the order of the text. Linear in its length."""
+    text = plain(text)
     ranges = list(_clock_ranges(text))
     durations = [
         d for d in _durations(text) if not any(r.span[0] < d.span[1] and d.span[0] < r.span[1] for r in ranges)
@@ -247,6 +250,7 @@ def read_times(text: str) -> tuple[TimeStatement, ...]:
 
 def lone_stops(text: str, times: Iterable[TimeStatement]) -> tuple[LoneStop, ...]:
     """The stop times that belong to no start of the same text."""
+    text = plain(text)
     taken = [t.span for t in times]
     free = (m for m in _STOP.finditer(text) if not any(s < m.end() and m.start() < e for s, e in taken))
     labelled = ((m, _single(m)) for m in free if _role_of_clock(text, m.span(), labelled=True) is Role.SESSION)
@@ -265,6 +269,7 @@ def _restating(text: str, duration: Duration, ranges: list[ClockRange]) -> Durat
 
 def unclear_interruption(text: str, statements: tuple[TimeStatement, ...]) -> tuple[int, int] | None:
     """Words of an interruption whose length no statement in the same clause gives."""
+    text = plain(text)
     for match in _LEFT.finditer(text):
         before, after = _clause(text, match.span())
         start, end = match.start() - len(before), match.end() + len(after)
@@ -287,7 +292,7 @@ def is_given_now(text: str, span: tuple[int, int]) -> bool:
 
 def dates_in(text: str) -> Iterator[tuple[int, date]]:
     """The calendar dates of a text (US month/day order) with their offsets; impossible dates are left out."""
-    for match in _DATE.finditer(text):
+    for match in _DATE.finditer(plain(text)):
         try:
             if match["iso"]:
                 yield match.start(), date.fromisoformat(match["iso"])
@@ -329,7 +334,7 @@ def _clock_ranges(text: str) -> Iterator[ClockRange]:
     yield from _labelled_pairs(text, taken, dates)
 
 
-def _times_of(match: re.Match[str], *, military: bool, before: str) -> tuple[int, int, HalfDay] | None:
+def _times_of(match: Match, *, military: bool, before: str) -> tuple[int, int, HalfDay] | None:
     h1, h2 = int(match["h1"]), int(match["h2"])
     m1, m2 = match["m1"], match["m2"]
     ap1, ap2 = (match["ap1"] or "").lower(), (match["ap2"] or "").lower()
@@ -337,7 +342,7 @@ def _times_of(match: re.Match[str], *, military: bool, before: str) -> tuple[int
         # "1400-1445" is a time; "1000-1200 calories" is not: a label or an hours sign must stand beside it
         heads_line = not re.search(r"[A-Za-z]", before.rpartition("\n")[2]) and (len(before) < 60 or "\n" in before)
         dated = re.search(r"\b\d{1,2}/\d{1,2}/\d{2,4}[ \t]+$", before)
-        if not (heads_line or dated or _SESSION_LABEL.search(before) or re.search(r"h", match.group(0), re.IGNORECASE)):
+        if not (heads_line or dated or _SESSION_LABEL.search(before) or re.search(r"h", match[0], re.IGNORECASE)):
             return None
         return h1 * 60 + int(m1), h2 * 60 + int(m2), HalfDay.STATED
     if h1 > 23 or h2 > 23:
@@ -362,7 +367,7 @@ def _to_minutes(hour: int, minute: str | None, half: str) -> int:
     return hour * 60 + int(minute or 0)
 
 
-def _single(match: re.Match[str]) -> tuple[int, HalfDay] | None:
+def _single(match: Match) -> tuple[int, HalfDay] | None:
     if match["mil1"]:
         return int(match["mil1"][:2]) * 60 + int(match["mil1"][2:]), HalfDay.STATED
     hour, minute, half = int(match["h1"]), match["m1"], (match["ap1"] or "").lower()
@@ -417,7 +422,7 @@ def _durations(text: str) -> Iterator[Duration]:
         yield _as_duration(text, match.span(), int(minutes), _role_of_duration(text, match.span()))
 
 
-_PSYCHOTHERAPY = re.compile(r"\b(?:psycho)?therapy\b", re.IGNORECASE)
+_PSYCHOTHERAPY = Pattern(r"\b(?:psycho)?therapy\b", re.IGNORECASE)
 
 
 def _as_duration(text: str, span: tuple[int, int], minutes: int, role: Role) -> Duration:
@@ -438,7 +443,7 @@ def _number(text: str | None) -> float:
     return _TENS.get(tens, _ONES.get(tens, 0)) + _ONES.get(ones, 0)
 
 
-_SENTENCE_END = re.compile(r"[\n;]|[.!?](?:\s+(?=[A-Z0-9\"“])|\s*$)")
+_SENTENCE_END = re.compile(r"[\n;]|[.!?](?:\s+(?=[A-Z0-9\"])|\s*$)")
 
 
 def _clause(text: str, span: tuple[int, int]) -> tuple[str, str]:
@@ -455,7 +460,7 @@ _STANDS_ALONE = re.compile(r"[ \t]*(?:\Z|\n|[(|,.;\t]|\s{2})")
 def _in_quotation(text: str, position: int) -> bool:
     line = text.rfind("\n", 0, position) + 1
     before = text[line:position]
-    return before.count("“") > before.count("”") or before.count('"') % 2 == 1
+    return before.count('"') % 2 == 1
 
 
 def _role_of_clock(text: str, span: tuple[int, int], *, labelled: bool = False) -> Role:
@@ -478,7 +483,7 @@ def _role_of_clock(text: str, span: tuple[int, int], *, labelled: bool = False) 
     if not before.strip() and _CLOCK_LABEL.search(line.rstrip(" .")):  # "Group, session 5 of 12. 6:00 PM to 7:20 PM."
         return Role.SESSION
     heads_line = len(line) < _LONGEST_HEADING and not re.search(
-        r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _DATE.sub("", line))
+        r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _without_dates(line))
     )
     stands_alone = _STANDS_ALONE.match(text, span[1]) or _LEADING_CUE.match(after)
     return Role.SESSION if heads_line and stands_alone else Role.OTHER
@@ -536,6 +541,14 @@ class _Dates:
     def _last(self, start: int, end: int) -> tuple[int | None, int, int] | None:
         index = bisect_right(self._ends, end) - 1
         return self._dates[index] if index >= 0 and self._ends[index] > start else None
+
+
+def _without_dates(line: str) -> str:
+    kept, end = [], 0
+    for match in _DATE.finditer(line):
+        kept.append(line[end : match.start()])
+        end = match.end()
+    return "".join([*kept, line[end:]])
 
 
 def _dates_near(text: str) -> Iterator[tuple[int, tuple[int | None, int, int]]]:
