@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import chain
+from itertools import chain, islice
 from typing import TypeVar
 
 from guardrails.codebook import Codebook, Element
@@ -414,22 +414,37 @@ def _instruments(text: str, codebook: Codebook) -> Mapping[str, tuple[int, int]]
 
 def _declared_services(text: str, sections: list[Section], codebook: Codebook) -> dict[str, tuple[int, int]]:
     """Services that the note's own title or service line names."""
-    declared: dict[str, tuple[int, int]] = {}
     title_end = 0
-    for line in list(re.finditer(r"[^\n]*\S[^\n]*", text))[:4]:
-        if len(line.group(0)) <= 120:
+    for line in islice(re.finditer(r"[^\n]*\S[^\n]*", text), 4):
+        if len(line[0]) <= 120:
             title_end = line.end()
-    for service, span in _services_in(text, (0, title_end), codebook).items():
-        declared.setdefault(service, span)
+    spans = [(0, title_end)]
     for section in sections:
         if _SERVICE_LABEL.match(section.title):
             line_end = text.find("\n", section.body[0] + len(section.text(text)) - len(section.text(text).lstrip()))
             span = (section.body[0], min(section.body[1], line_end if line_end >= 0 else section.body[1]))
-            if _HOW_OFTEN.search(text, *span):  # a plan's line about services to come
-                continue
-            for service, where in _services_in(text, span, codebook).items():
-                declared.setdefault(service, where)
+            if not _HOW_OFTEN.search(text, *span):  # else a plan's line about services to come
+                spans.append(span)
+    declaring = _APART.join(text[start:end] for start, end in spans)  # looked through once, whatever it is made of
+    declared = {}
+    for service, pattern in codebook.services.items():
+        match = pattern.search(declaring)
+        if match:
+            declared[service] = _in_whole(match.span(), spans)
     return declared
+
+
+_APART = "\n~\n"  # no pattern reaches over it
+
+
+def _in_whole(span: tuple[int, int], parts: list[tuple[int, int]]) -> tuple[int, int]:
+    """Where a span of the joined parts stands in the text that they were taken from."""
+    offset = 0
+    for start, end in parts:
+        if span[0] < offset + end - start:
+            return start + span[0] - offset, start + span[1] - offset
+        offset += end - start + len(_APART)
+    raise ValueError("the span begins in none of the parts")
 
 
 def _services_given(text: str, codebook: Codebook, times: tuple[TimeStatement, ...]) -> Mapping[str, tuple[int, int]]:
@@ -454,12 +469,3 @@ def _services_named(text: str, codebook: Codebook) -> Mapping[str, tuple[int, in
         return None
 
     return OnDemand(codebook.services, named)
-
-
-def _services_in(text: str, span: tuple[int, int], codebook: Codebook) -> dict[str, tuple[int, int]]:
-    found = {}
-    for service, pattern in codebook.services.items():
-        match = pattern.search(text, span[0], span[1])
-        if match:
-            found[service] = match.span()
-    return found
