@@ -50,7 +50,9 @@ score: $(READY)  ## the baseline on both halves of the fixtures, before and afte
 	@$(BIN)/python -m sandbox.score
 
 bench: $(READY)  ## proofs per second, the pipeline's own time per visit, notes read per second by format
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock --no-deps
 	$(BIN)/python -m benchmarks.proofs
+	$(BIN)/python -m benchmarks.beside
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.reading
 

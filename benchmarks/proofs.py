@@ -10,6 +10,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from fhir.resources.R4B.claim import Claim
@@ -18,7 +19,7 @@ from fhir_mappings import claims
 from fhir_mappings.records import SiteOptions
 from fhir_mappings.visits import to_visit
 from guardrails import check, codebook, policies, read_notes
-from guardrails.visit import Context
+from guardrails.visit import Context, NoteSet, Visit
 from plugin.settings import Settings
 from plugin.site import bundle_records
 from sandbox import fixtures
@@ -45,6 +46,13 @@ def report(what: str, durations: list[float], per_call: int = 1) -> float:
     return rate
 
 
+def _of_length(visit: Visit, characters: int) -> Visit:
+    """The visit with its note's text repeated to a length."""
+    (note,) = visit.notes.evidence
+    text = (note.text + "\n\n") * (characters // len(note.text) + 1)
+    return replace(visit, notes=NoteSet((replace(note, text=text[:characters]),)))
+
+
 def main() -> None:
     """Measure and print."""
     started = time.perf_counter()
@@ -57,6 +65,7 @@ def main() -> None:
     proposals = [case.proposals[0] for case in fixture.cases][:3]
     readings = read_notes(visit, book)
     size = sum(len(n.text) for n in visit.notes)
+    long = _of_length(visit, 5000)
     print(
         f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}, one core, {datetime.now(UTC):%Y-%m-%d}"
     )
@@ -67,9 +76,14 @@ def main() -> None:
         len(proposals),
     )
     report("reading one note", timed(lambda: read_notes(visit, book)))
+    report("from that text to verdicts, visits", timed(lambda: check(visit, context, proposals, (), book, policy)))
     report(
-        "from the note's text to verdicts, visits", timed(lambda: check(visit, context, proposals, (), book, policy))
+        "from 5,000 characters to verdicts, visits", timed(lambda: check(long, context, proposals, (), book, policy))
     )
+    hostile = _of_length(visit, 1_000_000)
+    started = time.perf_counter()
+    check(hostile, context, proposals, (), book, policy)
+    print(f"from a million characters to verdicts, once: {time.perf_counter() - started:.2f} s")
     line = check(visit, context, proposals[:1], (), book, policy, readings=readings).lines[0]
     claim = claims.draft_claim(visit, [line] * 6, created=datetime.now(UTC), incomplete=False)
     beside = report("beside: fhir.resources validates a six-line Claim", timed(lambda: Claim.model_validate(claim)))

@@ -15,7 +15,7 @@ from guardrails.evidence import Evidence
 from guardrails.policies import Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
-from guardrails.verdict import Finding, Minutes, Quote, found
+from guardrails.verdict import Finding, Minutes, found
 from guardrails.visit import Note, Visit
 
 SIGNED_EARLY = rule(
@@ -94,19 +94,17 @@ def elements(
     return tuple(findings)
 
 
-def shown(element_id: str, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook) -> tuple[Quote, ...]:
-    """Where the record shows an element: our detector's places, else a quote that has the element's signals."""
-    detected = tuple(r.at(span) for r in readings for span in r.elements.get(element_id, ()))
-    if detected:
-        return detected
-    element = codebook.elements[element_id]
+def shown(element_id: str, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook) -> bool:
+    """Whether the record shows an element: our detector found it, else a quote said to show it has its signals."""
+    if any(element_id in reading.elements for reading in readings):
+        return True
+    words = codebook.elements[element_id].words
     texts = {note.id: note.text for note in evidence.notes}
-    return tuple(
-        quote
-        for quote, said in evidence.quotes
-        if said == element_id
+    return any(
+        said == element_id
         and quote.note_id in texts
-        and any(p.search(texts[quote.note_id][quote.start : quote.end]) for p in element.words)
+        and any(p.search(texts[quote.note_id][quote.start : quote.end]) for p in words)
+        for quote, said in evidence.quotes
     )
 
 

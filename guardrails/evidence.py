@@ -108,12 +108,12 @@ def prove(proposal: Proposal, visit: Visit) -> Evidence:
 
 def find(text: str, quote: str) -> tuple[int, int] | None:
     """Where a quote stands in a text, in code points: exactly, else with runs of white space folded; nothing fuzzier."""
-    words = quote.split()
-    if not words:
+    if not quote or quote.isspace():
         return None
     at = text.find(quote)
     if at >= 0:
         return at, at + len(quote)
+    words = quote.split()
     match = re.compile(r"\s+".join(map(re.escape, words))).search(text)
     return match.span() if match else None
 

@@ -49,6 +49,10 @@ def _fold(character: str) -> str:
     return ("X" if kind == "Lu" else "x") if character.isalnum() else "~"
 
 
+def _plain_bytes(text: str) -> bytes:
+    return plain(text).encode("ascii")
+
+
 class Match:
     """A place where a pattern stands: as `re.Match`, for what the rules ask of it."""
 
@@ -76,7 +80,7 @@ class Match:
 
 
 class Pattern:
-    """A compiled pattern in the syntax of `re`, in ASCII; it looks at plain text only (see `plain`).
+    """A compiled pattern in the syntax of `re`, in ASCII; it looks at text as `plain` folds it.
 
     Raises `PatternError` where it is no pattern.
     """
@@ -95,17 +99,17 @@ class Pattern:
 
     def search(self, text: str, start: int = 0, end: int | None = None) -> Match | None:
         """The first place at or after `start`."""
-        found = self._compiled.search(text.encode("ascii"), start, len(text) if end is None else end)
+        found = self._compiled.search(_plain_bytes(text), start, len(text) if end is None else end)
         return Match(found, text) if found else None
 
     def match(self, text: str, start: int = 0) -> Match | None:
         """The place that begins at `start`."""
-        found = self._compiled.match(text.encode("ascii"), start)
+        found = self._compiled.match(_plain_bytes(text), start)
         return Match(found, text) if found else None
 
     def finditer(self, text: str) -> Iterator[Match]:
         """Every place, left to right, none over another."""
-        return (Match(found, text) for found in self._compiled.finditer(text.encode("ascii")))
+        return (Match(found, text) for found in self._compiled.finditer(_plain_bytes(text)))
 
 
 PatternError = pcre2.PatternError

@@ -72,6 +72,13 @@ def test_folding_keeps_every_offset(text: str, folded: str) -> None:
     assert len(folded) == len(text)
 
 
+def test_text_beyond_ascii_is_folded_before_it_is_looked_at() -> None:
+    """A quote with a curly mark in it is looked at like any other, and its place is given in the quote itself."""
+    found = Pattern(r"client's (?P<what>goal)").search("“Zoë” restated the client’s goal")
+    assert found is not None
+    assert (found["what"], found.span()) == ("goal", (19, 32))
+
+
 def test_what_is_no_pattern_is_refused() -> None:
     """A table's broken pattern is an error at loading, not a silence at reading."""
     with pytest.raises(PatternError):
