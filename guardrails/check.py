@@ -268,6 +268,8 @@ def _examine(
             arithmetic=allowed.arithmetic,
             quotes=proof.spans,
         )
+    elif code.unit_rule is UnitRule.INSTRUMENT and outcome_of(findings) is Outcome.READY:  # nothing else says why not
+        findings.append(found(time_units.NOTHING_COUNTED, code=code.code))
     verdict = Verdict(
         proposal=proposal,
         outcome=outcome_of(findings),

@@ -70,6 +70,14 @@ AT_THE_EDGE = rule(
     authority="domain 3.3, X-T19 (Q2)",
     cured_by=CuredBy.CODER,
 )
+NOTHING_COUNTED = rule(
+    "UNIT-034",
+    Effect.HOLD,
+    "The note names no instrument together with its score, so there is none for {code} to count.",
+    authority="domain 4.7 96127, G0396",
+    cured_by=CuredBy.NOTE,
+    lacks="N02",
+)
 PHYSICAL = rule(
     "UNIT-040",
     Effect.BLOCK,
