@@ -14,6 +14,7 @@ from guardrails import codebook
 from guardrails.rules import families
 from plugin import pipeline, site
 from sandbox import demo, fixtures, score, server
+from tests.spec import said
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _TITLES = {
@@ -157,6 +158,7 @@ def _picture(rows: list[demo.Row]) -> str:
 def main() -> None:
     """Write all of it."""
     (ROOT / "docs" / "rules.md").write_text(rules_page(), encoding="utf-8")
+    said.FILE.write_text(said.everything(codebook.load()), encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder, server.running(Path(folder) / "ehr") as base:
         server.load_fixtures(base)
         rows = demo_rows(base, Path(folder) / "store")
