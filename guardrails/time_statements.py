@@ -240,29 +240,41 @@ _RESTATES = re.compile(
 def read_times(text: str) -> tuple[TimeStatement, ...]:
     """Every duration and clock time of a note, in the order of the text. Linear in its length."""
     text = plain(text)
-    ranges = list(_clock_ranges(text))
-    durations = [
-        d for d in _durations(text) if not any(r.span[0] < d.span[1] and d.span[0] < r.span[1] for r in ranges)
+    ranges = sorted(_clock_ranges(text), key=lambda each: each.span[1])
+    taken = _taken(text, ranges)
+    ends = [each.span[1] for each in ranges]
+    restated = [
+        _restating(
+            text, duration, ranges[bisect_left(ends, duration.span[0] - 29) : bisect_right(ends, duration.span[0])]
+        )
+        for duration in _durations(text)
+        if not any(taken[slice(*duration.span)])
     ]
-    restated = [_restating(text, duration, ranges) for duration in durations]
     return tuple(sorted([*ranges, *restated], key=lambda statement: statement.span))
+
+
+def _taken(text: str, statements: Iterable[TimeStatement]) -> bytearray:
+    """A mark on every character that a statement covers: one look per place, however many statements there are."""
+    taken = bytearray(len(text))
+    for each in statements:
+        taken[slice(*each.span)] = b"\x01" * (each.span[1] - each.span[0])
+    return taken
 
 
 def lone_stops(text: str, times: Iterable[TimeStatement]) -> tuple[LoneStop, ...]:
     """The stop times that belong to no start of the same text."""
     text = plain(text)
-    taken = [t.span for t in times]
-    free = (m for m in _STOP.finditer(text) if not any(s < m.end() and m.start() < e for s, e in taken))
+    taken = _taken(text, times)
+    free = (m for m in _STOP.finditer(text) if not any(taken[slice(*m.span())]))
     labelled = ((m, _single(m)) for m in free if _role_of_clock(text, m.span(), labelled=True) is Role.SESSION)
     return tuple(LoneStop(m.span(), at[0], at[1]) for m, at in labelled if at is not None)
 
 
-def _restating(text: str, duration: Duration, ranges: list[ClockRange]) -> Duration:
+def _restating(text: str, duration: Duration, just_before: list[ClockRange]) -> Duration:
     """A duration right behind a session's clock times, as in "14:00-14:45 (45 minutes)", restates them."""
     if duration.role is Role.OTHER:
-        for each in ranges:
-            between = text[each.span[1] : duration.span[0]]
-            if each.role is Role.SESSION and 0 <= duration.span[0] - each.span[1] < 30 and _RESTATES.fullmatch(between):
+        for each in just_before:
+            if each.role is Role.SESSION and _RESTATES.fullmatch(text[each.span[1] : duration.span[0]]):
                 return replace(duration, role=Role.SESSION)
     return duration
 
