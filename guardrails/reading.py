@@ -140,6 +140,7 @@ _SCORED = Pattern(
     re.IGNORECASE,
 )
 
+_LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.MULTILINE)  # possessive: a megabyte of blanks is looked at once
 _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
 _DATE_LABEL = Pattern(
     r"\b(?:date of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|(?:service|session|visit|contact|encounter|group) date|DOS)\s*[:|]\s*",
@@ -415,7 +416,7 @@ def _instruments(text: str, codebook: Codebook) -> Mapping[str, tuple[int, int]]
 def _declared_services(text: str, sections: list[Section], codebook: Codebook) -> dict[str, tuple[int, int]]:
     """Services that the note's own title or service line names."""
     title_end = 0
-    for line in islice(re.finditer(r"[^\n]*\S[^\n]*", text), 4):
+    for line in islice(_LINE.finditer(text), 4):
         if len(line[0]) <= 120:
             title_end = line.end()
     spans = [(0, title_end)]
