@@ -137,6 +137,15 @@ OVER_DATES = rule(
     cured_by=CuredBy.CODER,
 )
 
+CROWDED = rule(
+    "TIME-038",
+    Effect.HOLD,
+    "The note states hundreds of times, and it is not clear which are those of this service.",
+    authority="design: Limits; domain 0.3 (6)",
+    cured_by=CuredBy.NOTE,
+    lacks="C03",
+)
+
 _LONG_PERIOD = timedelta(hours=8)
 _IMPLAUSIBLE_MINUTES = 8 * 60  # two clock times without am/pm that lie further apart are not read across noon
 
@@ -175,6 +184,8 @@ def documented_time(
 
     `cited` are the line's proven quotes: where a note states several separate times, they say which are meant.
     """
+    if any(reading.crowded for reading in readings):
+        return DocumentedTime(None, (found(CROWDED),))
     problems: list[Finding] = []
     statements = [(r, s) for r in readings for s in r.times]
     sessions = [

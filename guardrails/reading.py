@@ -15,6 +15,7 @@ from typing import TypeVar
 from guardrails.codebook import Codebook, Element
 from guardrails.patterns import Pattern, plain
 from guardrails.time_statements import (
+    MOST_TIMES,
     ClockRange,
     LoneStop,
     Role,
@@ -140,6 +141,7 @@ _SCORED = Pattern(
     re.IGNORECASE,
 )
 
+_MOST_NAMED = 200  # mentions of one instrument that are looked at
 _LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.MULTILINE)  # possessive: a megabyte of blanks is looked at once
 _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
 _DATE_LABEL = Pattern(
@@ -203,6 +205,7 @@ class Reading:
     text_hash: str
     times: tuple[TimeStatement, ...] = ()
     lone_stops: tuple[LoneStop, ...] = ()
+    crowded: bool = False  # more times are stated than can be told apart, so none is here
     elements: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict, repr=False)
     declared_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     mentioned_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
@@ -242,11 +245,16 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
     blank = _blank_spans(text, sections)
     declared = _declared_services(text, sections, codebook)
     times = read_times(text)
+    stops = lone_stops(text, times)
+    crowded = len(times) > MOST_TIMES or len(stops) > MOST_TIMES
+    if crowded:
+        times, stops = (), ()
     return Reading(
         note_id=note.id,
         text_hash=note.text_hash,
         times=times,
-        lone_stops=lone_stops(text, times),
+        lone_stops=stops,
+        crowded=crowded,
         interruption=unclear_interruption(clients, times),
         elements=_elements(clients, sections, blank, codebook),
         declared_services=declared,
@@ -404,11 +412,14 @@ def _denied(text: str, span: tuple[int, int]) -> bool:
 
 
 def _instruments(text: str, codebook: Codebook) -> Mapping[str, tuple[int, int]]:
-    """The instruments that the note names with a score."""
+    """The instruments that the note names with a score, near one of their first mentions."""
 
     def scored(name: str) -> tuple[int, int] | None:
-        matches = codebook.instruments[name].finditer(text)
-        return next((m.span() for m in matches if _SCORED.match(text, m.end()) and not _denied(text, m.span())), None)
+        matches = islice(codebook.instruments[name].finditer(text), _MOST_NAMED)
+        return next(
+            (m.span() for m in matches if _SCORED.match(text[m.end() : m.end() + 100]) and not _denied(text, m.span())),
+            None,
+        )
 
     return OnDemand(codebook.instruments, scored)
 

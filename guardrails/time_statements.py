@@ -12,10 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from itertools import islice
 
 from guardrails.patterns import Match, Pattern, plain
 
 MINUTES_A_DAY = 24 * 60
+MOST_TIMES = 200
+"""A note that states more times than this tells of more than a visit; a person must read it (TIME-038)."""
 
 
 class Role(StrEnum):
@@ -238,16 +241,16 @@ _RESTATES = re.compile(
 
 
 def read_times(text: str) -> tuple[TimeStatement, ...]:
-    """Every duration and clock time of a note, in the order of the text. Linear in its length."""
+    """The durations and clock times of a note, in the order of the text; of each kind at most one above `MOST_TIMES`."""
     text = plain(text)
-    ranges = sorted(_clock_ranges(text), key=lambda each: each.span[1])
+    ranges = sorted(islice(_clock_ranges(text), MOST_TIMES + 1), key=lambda each: each.span[1])
     taken = _taken(text, ranges)
     ends = [each.span[1] for each in ranges]
     restated = [
         _restating(
             text, duration, ranges[bisect_left(ends, duration.span[0] - 29) : bisect_right(ends, duration.span[0])]
         )
-        for duration in _durations(text)
+        for duration in islice(_durations(text), MOST_TIMES + 1)
         if not any(taken[slice(*duration.span)])
     ]
     return tuple(sorted([*ranges, *restated], key=lambda statement: statement.span))
@@ -262,12 +265,13 @@ def _taken(text: str, statements: Iterable[TimeStatement]) -> bytearray:
 
 
 def lone_stops(text: str, times: Iterable[TimeStatement]) -> tuple[LoneStop, ...]:
-    """The stop times that belong to no start of the same text."""
+    """The stop times that belong to no start of the same text, at most one above `MOST_TIMES`."""
     text = plain(text)
     taken = _taken(text, times)
     free = (m for m in _STOP.finditer(text) if not any(taken[slice(*m.span())]))
     labelled = ((m, _single(m)) for m in free if _role_of_clock(text, m.span(), labelled=True) is Role.SESSION)
-    return tuple(LoneStop(m.span(), at[0], at[1]) for m, at in labelled if at is not None)
+    stops = (LoneStop(m.span(), at[0], at[1]) for m, at in labelled if at is not None)
+    return tuple(islice(stops, MOST_TIMES + 1))
 
 
 def _restating(text: str, duration: Duration, just_before: list[ClockRange]) -> Duration:

@@ -162,3 +162,10 @@ def test_clock_times_inside_the_session_that_do_not_count_are_taken_off(minutes,
 def test_a_run_of_blanks_is_read_in_linear_time() -> None:
     """A table's padding after "start" once took minutes; now a thousand times as much is done before a test could notice."""
     assert read_times("Service\nstart" + " " * 40_000 + "x") == ()
+
+
+def test_a_note_that_states_hundreds_of_times_is_for_a_person(minutes) -> None:  # type: ignore[no-untyped-def]
+    """Past the limit none is chosen, whichever kind they are, so that a note made to be slow is neither slow nor billed."""
+    session = "Start time: 10:00 AM\nStop time: 10:45 AM\n"
+    for many in ("They spoke for 5 minutes. ", "From 9:00 to 9:05 am. ", "Stop time: 11:00 AM. "):
+        assert minutes(session + many * 250) == (None, {"TIME-038"})
