@@ -21,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MUTMUT = [str(Path(sys.executable).with_name("mutmut"))]
-KILLED, SURVIVED, UNTESTED = 1, 0, 33  # mutmut's exit codes of a mutant's run; others are timeouts and crashes
+# mutmut's exit codes of a mutant's run; one that has none of these was not run to its end
+KILLED, LIVED, STOPPED = {1, 3}, {0, 5, 33}, {36, 24, -24, 152, 255, -11, -9}  # the last: by time or a crash
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def results(module: str) -> dict[str, int | None]:
 def survivors(codes: dict[str, int | None]) -> Iterator[Survivor]:
     """What survived, with its lines as mutmut shows them."""
     for mutant, code in codes.items():
-        if code in (SURVIVED, UNTESTED):
+        if code in LIVED:
             shown = subprocess.run([*MUTMUT, "show", mutant], cwd=ROOT, capture_output=True, text=True, check=True)
             was = "\n".join(re.findall(r"^-(?!--)\s*(.*)$", shown.stdout, re.MULTILINE))
             now = "\n".join(re.findall(r"^\+(?!\+\+)\s*(.*)$", shown.stdout, re.MULTILINE))
@@ -74,12 +75,13 @@ def main() -> int:
         codes = results(module)
         lived = list(survivors(codes))
         unlisted = [each for each in lived if each not in reasons]
-        killed = sum(code == KILLED for code in codes.values())
-        stopped = len(codes) - killed - len(lived)
+        killed = sum(code in KILLED for code in codes.values())
+        stopped = sum(code in STOPPED for code in codes.values())
+        missing = len(codes) - killed - stopped - len(lived)
         rows.append(
-            f"| {module} | {len(codes)} | {killed} | {stopped} | {len(lived) - len(unlisted)} | {len(unlisted)} |"
+            f"| {module} | {len(codes)} | {killed} | {stopped} | {len(lived) - len(unlisted)} | {len(unlisted)} | {missing} |"
         )
-        counts.update(mutants=len(codes), killed=killed, stopped=stopped, open=len(unlisted))
+        counts.update(mutants=len(codes), killed=killed, stopped=stopped, open=len(unlisted), missing=missing)
         open_ += unlisted
     text = _report(
         rows, counts, open_, {s: why for s, why in reasons.items() if s.function.split(".")[1] in asked.modules}
@@ -87,7 +89,7 @@ def main() -> int:
     print(text)
     if asked.report:
         asked.report.write_text(text, encoding="utf-8")
-    return 1 if open_ else 0
+    return 1 if open_ or counts["missing"] else 0
 
 
 def _report(rows: list[str], counts: Counter[str], unlisted: list[Survivor], reasons: dict[Survivor, str]) -> str:
@@ -99,11 +101,11 @@ def _report(rows: list[str], counts: Counter[str], unlisted: list[Survivor], rea
         "are changed a little, one change at a time, and the tests of the rules are run. A change that no test notices is",
         "looked at: a test is added, or it is listed below with the reason why it changes no verdict.",
         "",
-        "| module | changes | noticed | stopped by time or a crash | justified | open |",
-        "|---|---|---|---|---|---|",
+        "| module | changes | noticed | stopped by time or a crash | justified | open | not run |",
+        "|---|---|---|---|---|---|---|",
         *rows,
         "",
-        f"{counts['mutants']} changes, {counts['killed'] + counts['stopped']} noticed, {counts['open']} open.",
+        f"{counts['mutants']} changes, {counts['killed'] + counts['stopped']} noticed, {counts['open']} open, {counts['missing']} not run.",
     ]
     for title, each in (("Open", dict.fromkeys(unlisted, "")), ("Justified", reasons)):
         if each:

@@ -79,6 +79,16 @@ def test_text_beyond_ascii_is_folded_before_it_is_looked_at() -> None:
     assert (found["what"], found.span()) == ("goal", (19, 32))
 
 
+def test_a_text_that_exhausts_the_stack_is_still_read() -> None:
+    """Places before and after a run of fifty thousand words are found, where the compiled code alone would give up."""
+    video = Pattern(r"\b(?:via|by) (?:(?:secure|a) )*(?:zoom|video)\b")
+    run = "via " + "a " * 50_000
+    text = f"via zoom. {run}. by video. {run}zoom"
+    assert [text[slice(*m.span())][-5:] for m in video.finditer(text)] == [" zoom", "video", " zoom"]
+    assert video.search(run) is None
+    assert video.match(f"{run}zoom") is not None
+
+
 def test_what_is_no_pattern_is_refused() -> None:
     """A table's broken pattern is an error at loading, not a silence at reading."""
     with pytest.raises(PatternError):
