@@ -35,8 +35,10 @@ def identity(visit: Visit) -> str:
     return f"{visit.ehr_id}.{visit.id}.{hashlib.sha256(parties.encode()).hexdigest()[:12]}"
 
 
-def draft_claim(visit: Visit, lines: Sequence[ServiceLine], *, created: datetime, incomplete: bool) -> Json:
-    """A draft Claim of the lines that stand.
+def draft_claim(
+    visit: Visit, lines: Sequence[ServiceLine], *, created: datetime, incomplete: bool, accepted: bool = False
+) -> Json:
+    """A draft Claim of the lines that stand; its tags say whether a clinician accepted them. A draft it stays.
 
     Raises:
         UnwritableClaim: a reference that R4 requires is missing, or the result is not valid R4.
@@ -53,7 +55,7 @@ def draft_claim(visit: Visit, lines: Sequence[ServiceLine], *, created: datetime
     dates = sorted(line.date_of_service.isoformat() for line in lines)
     claim: Json = {
         "resourceType": "Claim",
-        "meta": {"security": _labels(visit), "tag": _tags(incomplete)},
+        "meta": {"security": _labels(visit), "tag": _tags(incomplete, accepted)},
         "identifier": [{"use": "official", "system": systems.DRAFT_CLAIM_ID, "value": identity(visit)}],
         "status": "draft",
         "type": _concept(systems.CLAIM_TYPE, "professional"),
@@ -113,8 +115,13 @@ def device(proposer: str, versions: Iterable[str]) -> Json:
     return resource
 
 
-def provenance(claim_reference: str, device_reference: str, visit: Visit, *, recorded: datetime) -> Json:
-    """Who and what made this version of the draft, from which versions of note and Encounter."""
+def provenance(
+    claim_reference: str, device_reference: str, visit: Visit, *, recorded: datetime, person: str | None = None
+) -> Json:
+    """Who and what made this version of the draft, from which versions of note and Encounter.
+
+    `person` is the reference of who decided it, in the EHR; None for a version that nobody has decided.
+    """
     sources = [_versioned("DocumentReference", n.id, n.version) for n in visit.notes.evidence]
     sources.append(_versioned("Encounter", visit.id, visit.version))
     resource: Json = {
@@ -122,7 +129,7 @@ def provenance(claim_reference: str, device_reference: str, visit: Visit, *, rec
         "target": [{"reference": claim_reference}],
         "recorded": recorded.isoformat(timespec="seconds"),
         "reason": [_concept(systems.OBSERVATION_VALUE, "AIAST"), _concept(systems.ACT_REASON, "HPAYMT")],
-        "activity": _concept(systems.DATA_OPERATION, "CREATE"),
+        "activity": _concept(systems.DATA_OPERATION, "UPDATE" if person else "CREATE"),
         "agent": [
             {
                 "type": _concept(systems.PROVENANCE_PARTICIPANT, "author"),
@@ -132,6 +139,9 @@ def provenance(claim_reference: str, device_reference: str, visit: Visit, *, rec
         ],
         "entity": [{"role": "source", "what": {"reference": reference}} for reference in sources],
     }
+    if person:
+        verifier = _concept(systems.PROVENANCE_PARTICIPANT, "verifier")
+        resource["agent"].append({"type": verifier, "who": {"reference": person}})
     validate(resource)
     return resource
 
@@ -251,8 +261,8 @@ def _labels(visit: Visit) -> list[Json]:
     ]
 
 
-def _tags(incomplete: bool) -> list[Json]:
-    tags = ["unreviewed", *(["incomplete"] if incomplete else [])]
+def _tags(incomplete: bool, accepted: bool) -> list[Json]:
+    tags = ["accepted" if accepted else "unreviewed", *(["incomplete"] if incomplete else [])]
     return [{"system": systems.REVIEW_TAG, "code": tag} for tag in tags]
 
 

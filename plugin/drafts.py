@@ -45,7 +45,7 @@ def keep(
         return mine
     created = datetime.fromisoformat(mine.claim["created"]) if mine is not None and mine.claim else None
     claim = render(site, understood, verdicts, created=created)
-    state = _state(verdicts)
+    state = state_of(verdicts)
     if claim is None and mine is not None and mine.claim is not None:
         claim, state = claims.withdrawn(mine.claim), DraftState.WITHDRAWN  # no line left: withdrawn, not emptied
     new = NewDraft(
@@ -63,6 +63,9 @@ def keep(
             "policy": understood.policy.id,
             "not_looked_up": understood.context.not_looked_up(),
         },
+        patient_id=visit.client_id,
+        clinician_id=visit.rendering.id if visit.rendering else None,
+        date_of_service=visit.date_of_service,
     )
     return store.save(new, taken, destinations, expected=mine)
 
@@ -83,11 +86,15 @@ def _withdraw(store: Store, draft: Draft, taken: Snapshot, destinations: tuple[s
         incomplete=False,
         claim=claims.withdrawn(draft.claim),
         verdicts=draft.verdicts,
+        patient_id=draft.patient_id,
+        clinician_id=draft.clinician_id,
+        date_of_service=draft.date_of_service,
     )
     store.save(new, taken, destinations, expected=draft)
 
 
-def _state(verdicts: Verdicts) -> DraftState:
+def state_of(verdicts: Verdicts) -> DraftState:
+    """Where a draft with these verdicts stands before anybody decided."""
     if verdicts.lines:
         return DraftState.READY
     held = any(v.outcome is Outcome.HELD for v in verdicts.verdicts) or any(

@@ -40,7 +40,7 @@ def _deliver_one(site: Site, destination: EhrDestination, store: Store, understo
     written = destination.write(job.draft.claim, known, store.sent(job.draft.id, destination.name))
     store.written(job, written.claim_id, written.etag)
     try:
-        destination.explain(written, understood.visit, site.proposer.name, versions)
+        destination.explain(written, understood.visit, site.proposer.name, versions, job.person)
         store.delivered(job)
     except (Forbidden, NotOffered, Refused) as refused:
         store.delivered(job, f"Provenance was not written: {refused}")

@@ -51,11 +51,7 @@ def code_visit(site: Site, encounter_id: str) -> Result:
 
 def _code_once(site: Site, encounter_id: str) -> Result:
     before = {d.id: d for d in site.store.drafts(encounter_id=encounter_id)} if site.store else {}
-    with site.timed("read"):
-        understood = understand(site, site.read(encounter_id))
-    with site.timed("snapshot"):
-        taken = _snapshot(site, understood)
-        understood = replace(understood, context=replace(understood.context, today=taken.as_of))
+    understood, taken = look(site, encounter_id)
     try:
         understood, reply = _propose(site, understood, taken)
         closed: tuple[Finding, ...] = ()
@@ -79,6 +75,15 @@ def _code_once(site: Site, encounter_id: str) -> Result:
     return Result(
         understood=understood, verdicts=verdicts, draft=draft, claim=draft.claim, wrote=wrote, problem=problem
     )
+
+
+def look(site: Site, encounter_id: str) -> tuple[Understood, Snapshot]:
+    """Read a visit as it stands now, and name the snapshot that it is. Nobody is asked for proposals."""
+    with site.timed("read"):
+        understood = understand(site, site.read(encounter_id))
+    with site.timed("snapshot"):
+        taken = _snapshot(site, understood)
+    return replace(understood, context=replace(understood.context, today=taken.as_of)), taken
 
 
 def understand(site: Site, record: VisitRecord) -> Understood:
@@ -123,6 +128,19 @@ def prove(site: Site, understood: Understood, proposals: tuple[Proposal, ...]) -
         understood.policy,
         readings=understood.readings,
     )
+
+
+def kept_proposals(site: Site, understood: Understood, taken: Snapshot) -> tuple[Proposal, ...]:
+    """The proposals of a snapshot that was proposed for already; none where none were made, or their text was purged."""
+    kept = _kept_reply(site.store, taken) if site.store else None
+    if kept is None or stopped(understood.visit, understood.context):
+        return ()
+    model = site.settings.model if site.proposer.host else None
+    try:
+        outgoing = privacy.open_gate(understood.visit, understood.context, understood.forms, site.settings.ehr, model)
+    except privacy.Closed:
+        return ()
+    return privacy.proposals_of(Reply.model_validate_json(kept), outgoing)
 
 
 def _snapshot(site: Site, understood: Understood) -> Snapshot:

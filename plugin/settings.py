@@ -88,6 +88,44 @@ class ConsentSource(StrEnum):
     FHIR = "fhir"
 
 
+class Algorithm(StrEnum):
+    """How we sign towards an EHR: the two that SMART asks every client to know."""
+
+    ES384 = "ES384"
+    RS384 = "RS384"
+
+
+class AppSettings(_Group):
+    """How an EHR registered us as an app that people launch. A public client has no key; `claims` asks to write drafts.
+
+    `frame_origins` are the origins of the EHR's pages that show us in a frame.
+    """
+
+    client_id: str
+    public: bool = False
+    algorithm: Algorithm = Algorithm.ES384
+    claims: bool = True
+    frame_origins: frozenset[str] = frozenset()
+
+
+class BackendSettings(_Group):
+    """How an EHR registered us for work without a person (SMART Backend Services)."""
+
+    client_id: str
+    algorithm: Algorithm = Algorithm.ES384
+    claims: bool = True
+
+
+class HooksSettings(_Group):
+    """Who may call our CDS Hooks: each caller's `iss` with the one address its keys are fetched from (`jku`).
+
+    `cors_origins` are those of browser-based callers.
+    """
+
+    callers: dict[str, str] = {}
+    cors_origins: frozenset[str] = frozenset()
+
+
 class EhrSettings(_Group):
     """One EHR. `id` leads every key of ours and never changes.
 
@@ -114,6 +152,9 @@ class EhrSettings(_Group):
     psychotherapy_note_types: frozenset[str] = frozenset()
     write_when: WriteWhen = WriteWhen.PROVED
     bearer_token: SecretStr | None = None
+    app: AppSettings | None = None
+    backend: BackendSettings | None = None
+    hooks: HooksSettings = HooksSettings()
 
     def site(self) -> SiteOptions:
         """What the mappings need of these settings."""
@@ -152,6 +193,32 @@ class PayerRule(_Group):
         )
 
 
+class AcceptBy(StrEnum):
+    """Who may accept a visit's lines: any clinician who opens its chart, or only who wrote its notes."""
+
+    CLINICIAN = "clinician"
+    AUTHOR = "author"
+
+
+class SignInSettings(_Group):
+    """The OpenID Connect provider where coders, supervisors and administrators sign in outside an EHR."""
+
+    issuer: str
+    client_id: str
+    public: bool = False
+    algorithm: Algorithm = Algorithm.ES384
+
+
+class WebSettings(_Group):
+    """The pages. `public_url` is where browsers and EHRs find us; `idle_minutes` end a session that nobody uses."""
+
+    public_url: str = "http://localhost:8085"
+    idle_minutes: float = 30.0
+    session_hours: float = 12.0
+    accept_by: AcceptBy = AcceptBy.CLINICIAN
+    sign_in: SignInSettings | None = None
+
+
 class ModelSettings(_Group):
     """The language model. `basis` names the agreement under which patient text may go there (BAA, QSOA, local).
 
@@ -179,6 +246,8 @@ class Settings(BaseSettings):
     )
 
     ehr: EhrSettings = EhrSettings()
+    further_ehrs: tuple[EhrSettings, ...] = ()
+    web: WebSettings = WebSettings()
     model: ModelSettings = ModelSettings()
     limits: Limits = Limits()
     data_dir: Path = Path.home() / ".local" / "share" / "claimwright"
@@ -196,6 +265,22 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def ehrs(self) -> tuple[EhrSettings, ...]:
+        """Every EHR of this deployment."""
+        return self.ehr, *self.further_ehrs
+
+    def of_ehr(self, ehr_id: str) -> Settings:
+        """The same settings with that EHR as the one worked with.
+
+        Raises:
+            SettingsError: there is none of that id.
+        """
+        for each in self.ehrs:
+            if each.id == ehr_id:
+                return self.model_copy(update={"ehr": each})
+        raise SettingsError("ehr.id: no EHR of that id is set")
 
     @property
     def tables(self) -> Path:

@@ -8,13 +8,13 @@ from typing import Any
 from guardrails.verdict import Finding, Proposal, Quote, ServiceLine, Verdict, Verdicts
 
 Json = dict[str, Any]
-_SHORT = re.compile(r"[A-Za-z0-9]{1,8}", re.ASCII)
+_SHORT = re.compile(r"[A-Za-z0-9]{1,8}(?:\.[A-Za-z0-9]{1,4})?", re.ASCII)
 
 
 def verdicts_json(verdicts: Verdicts) -> Json:
     """All that `check` said."""
     return {
-        "verdicts": [verdict_json(v) for v in verdicts.verdicts],
+        "verdicts": [{"key": f"p{n}"} | verdict_json(v) for n, v in enumerate(verdicts.verdicts)],
         "findings": [finding_json(f) for f in verdicts.findings],
         "notices": list(verdicts.notices),
         "incomplete": verdicts.incomplete,
@@ -38,6 +38,7 @@ def proposal_json(proposal: Proposal) -> Json:
         "code": shown_code(proposal.code),
         "units": proposal.units if isinstance(proposal.units, (int, float)) else "(not a number)",
         "modifiers": [shown_code(m) for m in proposal.modifiers],
+        "diagnoses": [shown_code(d) for d in proposal.diagnoses],
     }
 
 

@@ -88,8 +88,13 @@ class EhrDestination:
             raise ChangedElsewhere("more than one Claim carries our identifier")
         return ours[0] if ours else None
 
-    def explain(self, written: Written, visit: Visit, proposer: str, versions: list[str]) -> None:
-        """Device and Provenance, once per Claim version: R4 Provenance has no identifier, so it is looked for first."""
+    def explain(
+        self, written: Written, visit: Visit, proposer: str, versions: list[str], person: str | None = None
+    ) -> None:
+        """Device and Provenance, once per Claim version: R4 Provenance has no identifier, so it is looked for first.
+
+        `person` decided this version.
+        """
         version = _tag(written.etag)
         target = f"Claim/{written.claim_id}" + (f"/_history/{version}" if version else "")
         existing = self._client.search("Provenance", {"target": f"Claim/{written.claim_id}"}, fresh=True)
@@ -103,7 +108,8 @@ class EhrDestination:
         value = resource["identifier"][0]["value"]
         query = f"identifier={_encoded(systems.AI_SYSTEM_ID)}%7C{_encoded(value)}"
         made, _ = self._client.create(resource, if_none_exist=query)
-        self._client.create(claims.provenance(target, f"Device/{made['id']}", visit, recorded=datetime.now(UTC)))
+        explained = claims.provenance(target, f"Device/{made['id']}", visit, recorded=datetime.now(UTC), person=person)
+        self._client.create(explained)
 
 
 def _tag(etag: str | None) -> str:

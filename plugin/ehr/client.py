@@ -19,6 +19,7 @@ import tenacity
 
 from fhir_mappings.views import Json, UnusableResource, cleaned, is_id, is_type, objects
 from plugin.ehr import errors
+from plugin.ehr.tokens import Bearer, FixedToken, TokenSource
 from plugin.ehr.urls import resolve
 from plugin.settings import EhrSettings, Limits
 
@@ -46,6 +47,7 @@ class FhirClient:
         settings: EhrSettings,
         limits: Limits,
         *,
+        tokens: TokenSource | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -53,12 +55,10 @@ class FhirClient:
         self._trusted = tuple(sorted(settings.trusted_bases))
         self._limits = limits
         self._sleep = sleep
-        token = settings.bearer_token
-        headers = {"Accept": JSON, "User-Agent": "claimwright/0.1"}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        fixed = settings.bearer_token.get_secret_value() if settings.bearer_token else None
         self._http = httpx.Client(
-            headers=headers,
+            headers={"Accept": JSON, "User-Agent": "claimwright/0.1"},
+            auth=Bearer(tokens or FixedToken(fixed)),
             timeout=httpx.Timeout(limits.request_seconds, connect=5.0),
             # shorter than servers keep idle connections (often 5 s): a write on one just closed has an unknown outcome
             limits=httpx.Limits(keepalive_expiry=1.5),

@@ -87,7 +87,7 @@ class Baseline:
             code=code.code,
             units=max(1, whole(minutes or 0)) if code.unit_rule in _COUNTED else 1,
             modifiers=list(_modifiers(code, request, [r for _, r in readings])),
-            quotes=list(_quotes(code, readings, self._codebook))[: ReplySize().quotes],
+            quotes=list(passages(code, readings, self._codebook))[: ReplySize().quotes],
         )
         return Answer(reply=Reply(lines=[line], nothing_because=None))
 
@@ -140,7 +140,7 @@ def _modifiers(code: Code, request: ProposalRequest, readings: Sequence[Reading]
         yield "HQ"
 
 
-def _quotes(code: Code, readings: Sequence[tuple[SentNote, Reading]], codebook: Codebook) -> Iterator[ReplyQuote]:
+def passages(code: Code, readings: Sequence[tuple[SentNote, Reading]], codebook: Codebook) -> Iterator[ReplyQuote]:
     """The lines that state the time, then one short passage for each element the service must show."""
     for note, reading in readings:
         for statement in reading.times:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Engine, create_engine, delete, event, select
+from sqlalchemy import CursorResult, Engine, create_engine, delete, event, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -19,7 +19,10 @@ from plugin.disclosures import Disclosure
 from plugin.settings import Settings
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
+from plugin.store.people import People
 from plugin.store.tables import (
+    CardRow,
+    DecisionRow,
     DeliveryRow,
     DisclosureRow,
     DraftRow,
@@ -27,17 +30,26 @@ from plugin.store.tables import (
     SealedRow,
     SnapshotRow,
     VisitKeyRow,
+    WantedRow,
 )
 from plugin.store.vault import Vault
 
 
 class DraftState(StrEnum):
-    """Where a draft stands. `READY` has lines; `HELD` and `NOTHING` have none; `WITHDRAWN` had some."""
+    """Where a draft stands. `READY` has lines; `HELD` and `NOTHING` have none; `WITHDRAWN` had some.
+
+    `ACCEPTED` and `NOT_BILLABLE` are a person's word.
+    """
 
     READY = "ready"
     HELD = "held"
     NOTHING = "nothing"
     WITHDRAWN = "withdrawn"
+    ACCEPTED = "accepted"
+    NOT_BILLABLE = "not billable"
+
+
+DECIDED = frozenset({DraftState.ACCEPTED, DraftState.NOT_BILLABLE})
 
 
 class DeliveryState(StrEnum):
@@ -51,7 +63,11 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A draft as stored."""
+    """A draft as stored.
+
+    `version` counts what would be billed, `revision` everything that happened to it; `changed_since` says that the
+    record changed after a person decided.
+    """
 
     id: str
     ehr_id: str
@@ -66,6 +82,16 @@ class Draft:
     claim: Json | None
     verdicts: Json
     created_at: datetime
+    revision: int
+    changed_since: bool
+    patient_id: str | None
+    clinician_id: str | None
+    date_of_service: date | None
+
+    @property
+    def has_held(self) -> bool:
+        """Whether a line waits for the record or a person."""
+        return any(v["outcome"] == "held" for v in self.verdicts.get("verdicts", ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +101,7 @@ class Delivery:
     id: int
     draft: Draft
     destination: str
+    person: str | None
     state: DeliveryState
     attempts: int
     problem: str | None
@@ -102,10 +129,45 @@ class NewDraft:
     incomplete: bool
     claim: Json | None
     verdicts: Json
+    patient_id: str | None = None
+    clinician_id: str | None = None
+    date_of_service: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a person decided of a draft. `lines` are the keys of the lines it is about, `proposal` what they asked for."""
+
+    id: int = 0
+    draft_id: str
+    snapshot_key: str
+    revision: int
+    account_id: str
+    person: str | None
+    action: str
+    lines: tuple[str, ...] = ()
+    proposal: Json | None = None
+    reason: str | None = None
+    comment: str | None = field(default=None, repr=False)
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What a draft becomes by a decision."""
+
+    state: DraftState
+    incomplete: bool
+    claim: Json | None
+    verdicts: Json
 
 
 class StaleDraft(Exception):
     """The draft moved on while a newer or older state of its visit was worked on."""
+
+
+class Overtaken(Exception):
+    """Somebody did something to the draft after the page that was decided on."""
 
 
 class Store:
@@ -114,6 +176,7 @@ class Store:
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self._engine, self._vault = engine, vault
         self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self.people = People(self._sessions, vault)
 
     @classmethod
     def open(cls, settings: Settings) -> Store:
@@ -159,7 +222,7 @@ class Store:
         assert kept is not None
         return kept
 
-    def _insert_once(self, row: SnapshotRow | SealedRow | VisitKeyRow, key: object) -> None:
+    def _insert_once(self, row: SnapshotRow | SealedRow | VisitKeyRow | WantedRow, key: object) -> None:
         """Insert a row unless its key is there; another process may be first at any moment."""
         try:
             with self._sessions.begin() as session:
@@ -279,8 +342,13 @@ class Store:
                 state=new.state.value,
                 incomplete=new.incomplete,
                 decided=False,
+                revision=1,
+                changed_since=False,
                 claim=new.claim,
                 verdicts=new.verdicts,
+                patient_id=new.patient_id,
+                clinician_id=new.clinician_id,
+                date_of_service=new.date_of_service,
                 created_at=now,
                 updated_at=now,
             )
@@ -289,20 +357,170 @@ class Store:
             if new.claim is not None:
                 self._queue(session, row, destinations, now)
             return row
+        if row.decided and row.snapshot_key != snapshot.key and not row.changed_since:
+            row.changed_since, row.revision, row.updated_at = True, row.revision + 1, now
         if row.snapshot_key == snapshot.key or row.decided:
             return row
         if expected is None or (row.snapshot_key, row.version) != (expected.snapshot_key, expected.version):
             raise StaleDraft(f"draft {row.id} changed meanwhile")
-        changed = row.claim != new.claim
-        row.snapshot_key, row.verdicts, row.updated_at = snapshot.key, new.verdicts, now
-        row.state, row.incomplete = new.state.value, new.incomplete
-        if changed:
-            row.version += 1
-            row.claim = new.claim
-            self._queue(session, row, destinations, now)
+        row.snapshot_key, row.changed_since = snapshot.key, False
+        row.patient_id, row.clinician_id, row.date_of_service = new.patient_id, new.clinician_id, new.date_of_service
+        outlook = Outlook(state=new.state, incomplete=new.incomplete, claim=new.claim, verdicts=new.verdicts)
+        self._become(session, row, outlook, destinations, now)
         return row
 
-    def _queue(self, session: Session, row: DraftRow, destinations: tuple[str, ...], now: datetime) -> None:
+    def _become(
+        self,
+        session: Session,
+        row: DraftRow,
+        outlook: Outlook,
+        destinations: tuple[str, ...],
+        now: datetime,
+        person: str | None = None,
+    ) -> None:
+        """One step on: the state, and a new version with its outbox jobs where what would be billed changed."""
+        row.state, row.incomplete, row.decided = outlook.state.value, outlook.incomplete, outlook.state in DECIDED
+        row.verdicts, row.updated_at, row.revision = outlook.verdicts, now, row.revision + 1
+        if row.claim != outlook.claim:
+            row.version += 1
+            row.claim = outlook.claim
+            self._queue(session, row, destinations, now, person)
+
+    def decide(self, draft: Draft, decision: Decision, outlook: Outlook, destinations: tuple[str, ...]) -> Draft:
+        """A person's decision with what it makes of the draft and its outbox jobs, in one transaction.
+
+        Raises:
+            Overtaken: the draft is no longer as the person saw it; nothing was decided.
+        """
+        comment = None
+        if decision.comment:
+            comment = self._vault.seal(self._visit_key(decision.snapshot_key), decision.comment)
+        now = datetime.now(UTC)
+        with self._sessions.begin() as session:
+            row = session.get_one(DraftRow, draft.id, with_for_update=True)
+            moved = session.execute(  # the comparison that also SQLite, which locks no rows, makes once
+                update(DraftRow)
+                .where(DraftRow.id == draft.id, DraftRow.revision == decision.revision)
+                .values(updated_at=now)
+            )
+            if cast("CursorResult[Any]", moved).rowcount != 1 or row.snapshot_key != decision.snapshot_key:
+                raise Overtaken(draft.id)
+            session.add(
+                DecisionRow(
+                    draft_id=draft.id,
+                    snapshot_key=decision.snapshot_key,
+                    revision=decision.revision,
+                    account_id=decision.account_id,
+                    person=decision.person,
+                    action=decision.action,
+                    lines=list(decision.lines),
+                    proposal=decision.proposal,
+                    reason=decision.reason,
+                    comment=comment,
+                    at=decision.at,
+                )
+            )
+            self._become(session, row, outlook, destinations, now, decision.person)
+            return _draft(row)
+
+    def changed_since(self, draft: Draft, snapshot_key: str) -> Draft:
+        """Write down that the record of a decided draft is no longer the one that was decided on."""
+        with self._sessions.begin() as session:
+            row = session.get_one(DraftRow, draft.id, with_for_update=True)
+            if row.decided and row.snapshot_key != snapshot_key and not row.changed_since:
+                row.changed_since, row.revision, row.updated_at = True, row.revision + 1, datetime.now(UTC)
+            return _draft(row)
+
+    def decisions(self, draft_id: str) -> list[Decision]:
+        """What people decided of a draft, oldest first."""
+        query = select(DecisionRow).where(DecisionRow.draft_id == draft_id).order_by(DecisionRow.id)
+        with self._sessions() as session:
+            return [_decision(row) for row in session.scalars(query)]
+
+    def open_drafts_of(self, ehr_id: str, clinician_id: str) -> list[Draft]:
+        """A clinician's visits that wait for a person, the oldest date of service first."""
+        waiting = [DraftState.READY.value, DraftState.HELD.value, DraftState.WITHDRAWN.value]
+        query = (
+            select(DraftRow)
+            .where(DraftRow.ehr_id == ehr_id, DraftRow.clinician_id == clinician_id)
+            .where(DraftRow.state.in_(waiting) | DraftRow.changed_since)
+            .order_by(DraftRow.date_of_service, DraftRow.id)
+            .limit(200)
+        )
+        with self._sessions() as session:
+            found = [_draft(row) for row in session.scalars(query)]
+        return [d for d in found if d.state is not DraftState.WITHDRAWN or d.has_held]
+
+    # --- cards in an EHR ---
+
+    def drafts_of_patient(self, ehr_id: str, patient_id: str, encounter_id: str | None = None) -> list[Draft]:
+        """A patient's drafts, or of one of their visits, the latest date of service first."""
+        query = select(DraftRow).where(DraftRow.ehr_id == ehr_id, DraftRow.patient_id == patient_id)
+        if encounter_id is not None:
+            query = query.where(DraftRow.encounter_id == encounter_id)
+        with self._sessions() as session:
+            return [_draft(row) for row in session.scalars(query.order_by(DraftRow.date_of_service.desc()).limit(20))]
+
+    def card(self, card_id: str, draft: Draft, person: str | None) -> None:
+        """Write down that a card was shown."""
+        row = CardRow(id=card_id, ehr_id=draft.ehr_id, draft_id=draft.id, person=person, at=datetime.now(UTC))
+        with self._sessions.begin() as session:
+            session.add(row)
+
+    def card_feedback(self, ehr_id: str, card_id: str, action: str, reason: str | None, at: datetime) -> bool:
+        """What an EHR reports that somebody did with a card, as a decision; once, however often it is reported.
+
+        It changes nothing of the draft: who it was, only the EHR says. Whether the card is ours.
+        """
+        with self._sessions.begin() as session:
+            card = session.get(CardRow, card_id)
+            if card is None or card.ehr_id != ehr_id:
+                return False
+            draft = session.get_one(DraftRow, card.draft_id, with_for_update=True)
+            known = select(DecisionRow.id).where(
+                DecisionRow.draft_id == draft.id, DecisionRow.action == action, DecisionRow.at == at
+            )
+            if session.scalars(known).first() is None:
+                session.add(
+                    DecisionRow(
+                        draft_id=draft.id,
+                        snapshot_key=draft.snapshot_key,
+                        revision=draft.revision,
+                        account_id=f"{ehr_id}|{card.person or 'not named'}"[:200],
+                        person=card.person,
+                        action=action,
+                        lines=[],
+                        reason=reason,
+                        at=at,
+                    )
+                )
+            return True
+
+    def want(self, ehr_id: str, encounter_id: str) -> None:
+        """A visit to be coded when there is time."""
+        self._insert_once(
+            WantedRow(ehr_id=ehr_id, encounter_id=encounter_id, at=datetime.now(UTC)), (ehr_id, encounter_id)
+        )
+
+    def wanted(self, ehr_id: str) -> list[str]:
+        """The visits to be coded, oldest first."""
+        query = select(WantedRow.encounter_id).where(WantedRow.ehr_id == ehr_id).order_by(WantedRow.at)
+        with self._sessions() as session:
+            return list(session.scalars(query))
+
+    def done_with(self, ehr_id: str, encounter_id: str) -> None:
+        """A visit is no longer wanted."""
+        with self._sessions.begin() as session:
+            session.execute(delete(WantedRow).where(WantedRow.ehr_id == ehr_id, WantedRow.encounter_id == encounter_id))
+
+    def _queue(
+        self,
+        session: Session,
+        row: DraftRow,
+        destinations: tuple[str, ...],
+        now: datetime,
+        person: str | None = None,
+    ) -> None:
         waiting = select(DeliveryRow).where(DeliveryRow.draft_id == row.id, DeliveryRow.state == DeliveryState.PENDING)
         for job in session.scalars(waiting):
             job.state, job.updated_at = DeliveryState.SUPERSEDED, now
@@ -313,6 +531,7 @@ class Store:
                     version=row.version,
                     claim=row.claim,
                     destination=destination,
+                    person=person,
                     state=DeliveryState.PENDING,
                     attempts=0,
                     updated_at=now,
@@ -411,6 +630,27 @@ def _draft(row: DraftRow) -> Draft:
         claim=row.claim,
         verdicts=row.verdicts,
         created_at=row.created_at,
+        revision=row.revision,
+        changed_since=row.changed_since,
+        patient_id=row.patient_id,
+        clinician_id=row.clinician_id,
+        date_of_service=row.date_of_service,
+    )
+
+
+def _decision(row: DecisionRow) -> Decision:
+    return Decision(
+        id=row.id,
+        draft_id=row.draft_id,
+        snapshot_key=row.snapshot_key,
+        revision=row.revision,
+        account_id=row.account_id,
+        person=row.person,
+        action=row.action,
+        lines=tuple(row.lines),
+        proposal=row.proposal,
+        reason=row.reason,
+        at=row.at,
     )
 
 
@@ -419,6 +659,7 @@ def _delivery(job: DeliveryRow, draft: DraftRow) -> Delivery:
         id=job.id,
         draft=_draft(draft),
         destination=job.destination,
+        person=job.person,
         state=DeliveryState(job.state),
         attempts=job.attempts,
         problem=job.problem,

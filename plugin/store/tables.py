@@ -99,6 +99,11 @@ class DraftRow(Base):
     state: Mapped[str] = mapped_column(String(16))
     incomplete: Mapped[bool]
     decided: Mapped[bool] = mapped_column(default=False)
+    revision: Mapped[int] = mapped_column(default=1)
+    changed_since: Mapped[bool] = mapped_column(default=False)
+    patient_id: Mapped[str | None] = mapped_column(String(64))
+    clinician_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    date_of_service: Mapped[date | None]
     claim: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     verdicts: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(Instant)
@@ -109,6 +114,7 @@ class DeliveryRow(Base):
     """The outbox: one job per draft version and destination, committed together with the draft.
 
     `claim` is that version as rendered: sent as it is however often, and by it a write of ours is recognised later.
+    `person` is who decided that version, None where nobody did.
     """
 
     __tablename__ = "delivery"
@@ -119,6 +125,7 @@ class DeliveryRow(Base):
     version: Mapped[int]
     claim: Mapped[dict[str, Any]] = mapped_column(JSON)
     destination: Mapped[str] = mapped_column(String(16))
+    person: Mapped[str | None] = mapped_column(String(128))
     state: Mapped[str] = mapped_column(String(20), index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None] = mapped_column(String(300))
@@ -135,3 +142,115 @@ class RemoteClaimRow(Base):
     claim_id: Mapped[str] = mapped_column(String(128))
     etag: Mapped[str | None] = mapped_column(String(200))
     version: Mapped[int]
+
+
+class DecisionRow(Base):
+    """What a person decided, in the order it was decided; never changed. Their words about it are sealed with the visit's text.
+
+    `proposal` is what they asked for (codes and offsets), `lines` the keys of the lines it is about.
+    """
+
+    __tablename__ = "decision"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"), index=True)
+    snapshot_key: Mapped[str] = mapped_column(ForeignKey("snapshot.key"))
+    revision: Mapped[int]
+    account_id: Mapped[str] = mapped_column(String(200))
+    person: Mapped[str | None] = mapped_column(String(128))
+    action: Mapped[str] = mapped_column(String(24))
+    lines: Mapped[list[str]] = mapped_column(JSON)
+    proposal: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    reason: Mapped[str | None] = mapped_column(String(40))
+    comment: Mapped[bytes | None] = mapped_column(LargeBinary)
+    at: Mapped[datetime] = mapped_column(Instant)
+
+
+class AccountRow(Base):
+    """Somebody who signed in: who they are to the place they signed in at, and what they may do here."""
+
+    __tablename__ = "account"
+
+    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    person: Mapped[str | None] = mapped_column(String(128))
+    name: Mapped[bytes] = mapped_column(LargeBinary)
+    roles: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    seen_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class SessionRow(Base):
+    """A signed-in browser. The cookie's value is nowhere here, only its hash."""
+
+    __tablename__ = "session"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("account.id"), index=True)
+    started_at: Mapped[datetime] = mapped_column(Instant)
+    seen_at: Mapped[datetime] = mapped_column(Instant)
+    ended_at: Mapped[datetime | None] = mapped_column(Instant)
+    ended_because: Mapped[str | None] = mapped_column(String(40))
+
+
+class LaunchRow(Base):
+    """One launch in a session: a chart, perhaps a visit, and the tokens granted for it, sealed with the site's key.
+
+    A visit opened from a list uses the tokens of the launch that `tokens_of` names.
+    """
+
+    __tablename__ = "launch"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey("session.id"), index=True)
+    ehr_id: Mapped[str] = mapped_column(String(32))
+    patient_id: Mapped[str | None] = mapped_column(String(64))
+    encounter_id: Mapped[str | None] = mapped_column(String(64))
+    banner: Mapped[bool]
+    tokens: Mapped[bytes | None] = mapped_column(LargeBinary)
+    tokens_of: Mapped[str | None] = mapped_column(ForeignKey("launch.id"))
+    created_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class SigningInRow(Base):
+    """A sign-in under way. The state that comes back finds it once; the browser that began it must be the one that ends it."""
+
+    __tablename__ = "signing_in"
+
+    state: Mapped[str] = mapped_column(String(64), primary_key=True)
+    browser: Mapped[str] = mapped_column(String(64))
+    ehr_id: Mapped[str | None] = mapped_column(String(32))
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(Instant)
+    used_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class SeenTokenRow(Base):
+    """A caller's token that was used, until it could not be used again anyway."""
+
+    __tablename__ = "seen_token"
+
+    issuer: Mapped[str] = mapped_column(String(255), primary_key=True)
+    jti: Mapped[str] = mapped_column(String(255), primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class CardRow(Base):
+    """A card that was shown in an EHR, and about what."""
+
+    __tablename__ = "card"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    ehr_id: Mapped[str] = mapped_column(String(32))
+    draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"))
+    person: Mapped[str | None] = mapped_column(String(128))
+    at: Mapped[datetime] = mapped_column(Instant)
+
+
+class WantedRow(Base):
+    """A visit that somebody told us of, to be coded by work that needs no person."""
+
+    __tablename__ = "wanted"
+
+    ehr_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    encounter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime] = mapped_column(Instant)

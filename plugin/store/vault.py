@@ -34,7 +34,7 @@ class Vault:
             return cls(settings.vault_key.get_secret_value().encode())
         path = settings.data_dir / KEY_FILE
         if not path.exists():
-            _write_private(path, Fernet.generate_key())
+            write_private(path, Fernet.generate_key())
         return cls(path.read_bytes().strip())
 
     def new_visit_key(self) -> bytes:
@@ -58,6 +58,21 @@ class Vault:
         except InvalidToken:
             raise VaultError("the sealed text was changed, or sealed with another key") from None
 
+    def seal_site(self, text: str) -> bytes:
+        """Encrypt what belongs to no visit (a session's tokens) under the site's key."""
+        return self._site.encrypt(text.encode())
+
+    def open_site(self, ciphertext: bytes) -> str:
+        """Decrypt what `seal_site` made.
+
+        Raises:
+            VaultError: the site's key is another one.
+        """
+        try:
+            return self._site.decrypt(ciphertext).decode()
+        except InvalidToken:
+            raise VaultError("the site's vault key is not the one this store was made with") from None
+
     def _visit(self, wrapped: bytes) -> Fernet:
         try:
             return Fernet(self._site.decrypt(wrapped))
@@ -65,7 +80,7 @@ class Vault:
             raise VaultError("the site's vault key is not the one this store was made with") from None
 
 
-def _write_private(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Write whole or not at all: another process, or a later start, never sees half a key. The first one's key is the key."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent)  # mode 0600

@@ -1,0 +1,1 @@
+"""What people decide of drafts: states, decisions, and the rules that stand before each."""
