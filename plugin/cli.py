@@ -30,6 +30,7 @@ from plugin.ehr.connect import Works
 from plugin.rulebook_cli import codebook_group, policy_group
 from plugin.settings import Settings
 from plugin.store.store import Draft, Store
+from plugin.web_cli import COMMANDS as WEB_COMMANDS
 from plugin.workbench import Result
 
 _WORKS = {Works.YES: "green", Works.PARTLY: "yellow", Works.NO: "red"}
@@ -439,6 +440,8 @@ def _explain(store: Store, draft: Draft, quotes: bool) -> None:
 
 main.add_command(policy_group)
 main.add_command(codebook_group)
+for command in WEB_COMMANDS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

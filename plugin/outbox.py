@@ -11,7 +11,7 @@ from plugin.workbench import Site, Understood
 
 
 def deliver(site: Site, store: Store, understood: Understood, draft: Draft) -> tuple[bool, str | None]:
-    """Work off the outbox of the visit's drafts. Nothing is lost when it fails: the job waits, and says why."""
+    """Work off the outbox of the visit's drafts, each job once. Nothing is lost when it fails: the job waits, and says why."""
     wrote, problem = False, None
     if site.destination is None:
         return wrote, problem
@@ -19,6 +19,8 @@ def deliver(site: Site, store: Store, understood: Understood, draft: Draft) -> t
         if each.ehr_id != draft.ehr_id:
             continue
         for job in store.pending(each.id):
+            if not store.take(job):  # somebody else is sending it
+                continue
             try:
                 wrote = _deliver_one(site, site.destination, store, understood, job) or wrote
             except ChangedElsewhere as changed:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_mappings import views
@@ -15,10 +16,12 @@ from guardrails.codebook import Codebook
 from guardrails.policies import Policy
 from plugin import tables
 from plugin.destinations.ehr import EhrDestination
+from plugin.ehr.capabilities import Capabilities
 from plugin.ehr.client import FhirClient
 from plugin.ehr.errors import NotFound
 from plugin.ehr.formats import UnreadableNote
 from plugin.ehr.notes import Body, NoteReader, binary_of
+from plugin.ehr.tokens import TokenSource
 from plugin.ehr.visits import VisitReader
 from plugin.proposers.baseline import Baseline
 from plugin.proposers.protocol import Proposer
@@ -36,6 +39,58 @@ def proposer_of(settings: Settings, book: Codebook) -> Proposer:
     return Baseline(book)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Works:
+    """What is the same for every visit: settings, tables, payers, the proposer, and the store unless nothing is kept."""
+
+    settings: Settings
+    codebook: Codebook
+    payers: Payers
+    proposer: Proposer
+    store: Store | None
+
+    @classmethod
+    def of(cls, settings: Settings, *, proposer: Proposer | None = None, store: Store | None = None) -> Works:
+        """Load what the settings name."""
+        book = tables.book_of(settings)
+        payers = Payers.read(settings.payers_file)
+        return cls(
+            settings=settings,
+            codebook=book,
+            payers=payers,
+            proposer=proposer or proposer_of(settings, book),
+            store=store,
+        )
+
+    def at(
+        self,
+        client: FhirClient,
+        ehr_id: str,
+        *,
+        capabilities: Capabilities | None = None,
+        policy: Policy | None = None,
+        watch: Callable[[str], None] | None = None,
+    ) -> tuple[Site, VisitReader]:
+        """A site that works with one EHR through that client; it writes there only where Claims are taken."""
+        settings = self.settings.of_ehr(ehr_id)
+        reader = VisitReader(client, settings.ehr, settings.limits, capabilities)
+        destination = None
+        if self.store is not None and all(reader.capabilities.offers("Claim", how) for how in ("create", "update")):
+            destination = EhrDestination(client)
+        site = Site(
+            settings=settings,
+            codebook=self.codebook,
+            payers=self.payers,
+            proposer=self.proposer,
+            read=reader.read,
+            store=self.store,
+            destination=destination,
+            policy=policy,
+            watch=watch,
+        )
+        return site, reader
+
+
 @contextmanager
 def ehr_site(
     settings: Settings, *, proposer: Proposer | None = None, policy: Policy | None = None, dry_run: bool = False
@@ -47,32 +102,34 @@ def ehr_site(
     """
     if not settings.ehr.base_url:
         raise SettingsError("ehr.base_url: set the EHR's FHIR base (CLAIMWRIGHT_EHR__BASE_URL or --fhir-base)")
-    book = tables.book_of(settings)
     with ExitStack() as stack:
-        client = stack.enter_context(FhirClient(settings.ehr, settings.limits))
-        reader = VisitReader(client, settings.ehr, settings.limits)
+        tokens = stack.enter_context(backend_tokens(settings)) if settings.ehr.backend else None
+        client = stack.enter_context(FhirClient(settings.ehr, settings.limits, tokens=tokens))
         store = None
-        destination = None
         if not dry_run:
             store = Store.open(settings)
             stack.callback(store.close)
-            takes_claims = reader.capabilities.offers("Claim", "create") and reader.capabilities.offers(
-                "Claim", "update"
-            )
-            destination = EhrDestination(client) if takes_claims else None
-        yield (
-            Site(
-                settings=settings,
-                codebook=book,
-                payers=Payers.read(settings.payers_file),
-                proposer=proposer or proposer_of(settings, book),
-                read=reader.read,
-                store=store,
-                destination=destination,
-                policy=policy,
-            ),
-            reader,
-        )
+        works = Works.of(settings, proposer=proposer, store=store)
+        yield works.at(client, settings.ehr.id, policy=policy)
+
+
+@contextmanager
+def backend_tokens(settings: Settings) -> Iterator[TokenSource]:
+    """Tokens for work without a person, by SMART Backend Services.
+
+    Raises:
+        SettingsError: the extra `smart` is not installed.
+    """
+    try:
+        from plugin.ehr.oauth import OAuth
+        from plugin.keys import SigningKeys
+    except ImportError:
+        raise SettingsError("ehr.backend: install claimwright[smart]") from None
+    oauth = OAuth(SigningKeys.of(settings), settings.limits)
+    try:
+        yield oauth.backend_source(settings.ehr)
+    finally:
+        oauth.close()
 
 
 def bundle_site(settings: Settings, path: Path, *, policy: Policy | None = None) -> tuple[Site, list[str]]:

@@ -24,7 +24,10 @@ from plugin.store.store import Draft, Store
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Everything the steps work with. `destination` is None where the EHR takes no Claim: our store then keeps the draft."""
+    """Everything the steps work with. `destination` is None where the EHR takes no Claim: our store then keeps the draft.
+
+    `watch` is told each step as it begins.
+    """
 
     settings: Settings
     codebook: Codebook
@@ -35,11 +38,14 @@ class Site:
     destination: EhrDestination | None = None
     policy: Policy | None = None
     today: Callable[[], date] | None = None
+    watch: Callable[[str], None] | None = None
     timings: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
-        """Add the seconds of a step to `timings`, for `benchmarks/`."""
+        """Add the seconds of a step to `timings`, for `benchmarks/`, and tell who watches."""
+        if self.watch:
+            self.watch(step)
         started = time.perf_counter()
         try:
             yield

@@ -27,7 +27,7 @@ class SandboxError(RuntimeError):
 @contextmanager
 def running(data_dir: Path, port: int | None = None) -> Iterator[str]:
     """Start the server with its data in `data_dir`, yield its FHIR base, stop it at the end."""
-    chosen = _free_port(port)
+    chosen = free_port(port)
     base = f"http://{HOST}:{chosen}/fhir"
     data_dir.mkdir(parents=True, exist_ok=True)
     settings = data_dir / "settings.json"  # JSON is YAML
@@ -90,7 +90,7 @@ def load_fixtures(base: str, halves: tuple[str, ...] = ("development",)) -> int:
     return len(new)
 
 
-def _free_port(wanted: int | None) -> int:
+def free_port(wanted: int | None = None) -> int:
     """The wanted port if it is free, else any."""
     for port in (wanted, 0):
         if port is None:

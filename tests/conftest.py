@@ -18,7 +18,11 @@ from guardrails import Context, Proposal, Quoted, Verdicts, Visit, check, codebo
 from guardrails.codebook import Codebook
 from guardrails.policies import Policy
 from guardrails.visit import Clinician, Coverage, Diagnosis, Note, NoteSet, VisitStatus
+from plugin.web.app import build
+from plugin.web.house import House
+from sandbox import ehr as sandbox_ehr
 from sandbox import server
+from sandbox.ehr import Ehr
 from tests.scripted import ScriptedServer
 
 DAY = date(2026, 3, 2)
@@ -157,6 +161,21 @@ def sandbox_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with server.running(tmp_path_factory.mktemp("sandbox")) as base:
         server.load_fixtures(base, ("development", "held_back"))
         yield base
+
+
+@pytest.fixture(scope="session")
+def ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ehr]:
+    """The sandbox EHR: charts, an authorization server, the FHIR server behind a door. Claimwright is registered there."""
+    with sandbox_ehr.running(tmp_path_factory.mktemp("ehr"), f"http://localhost:{server.free_port()}") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def house(ehr: Ehr, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """Claimwright, serving where the EHR has it registered."""
+    opened = House.open(ehr.settings(tmp_path_factory.mktemp("claimwright")))
+    with sandbox_ehr.serving(build(opened), int(ehr.app_url.rpartition(":")[2])):
+        yield opened
 
 
 @pytest.fixture

@@ -24,9 +24,9 @@ from joserfc.jwt import JWTClaimsRegistry
 
 from fhir_mappings.views import Json, objects
 from plugin.ehr import errors
-from plugin.ehr.tokens import Granted
+from plugin.ehr.tokens import Granted, Renewable
 from plugin.keys import SigningKeys
-from plugin.settings import Algorithm, AppSettings, BackendSettings, EhrSettings, Limits
+from plugin.settings import Algorithm, AppSettings, BackendSettings, EhrSettings, Limits, SettingsError
 
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ID_TOKEN_ALGORITHMS = ["RS256", "RS384", "ES256", "ES384"]
@@ -192,17 +192,25 @@ class OAuth:
         """
         return self._grant(provider, client, {"grant_type": "refresh_token", "refresh_token": token})
 
-    def backend(self, provider: Provider, settings: BackendSettings, scope: str) -> Granted:
-        """A token for work without a person.
+    def backend_source(self, ehr: EhrSettings) -> Renewable:
+        """Tokens of an EHR for work without a person, got when one is needed.
 
-        Raises:
-            Unauthorized: the server does not know us so, or grants less.
+        The source raises `Unauthorized` where the server does not know us so, or grants less.
         """
-        client = Client(settings.client_id, public=False, algorithm=settings.algorithm)
-        try:
-            return self._grant(provider, client, {"grant_type": "client_credentials", "scope": scope}).granted()
-        except SignInError as problem:
-            raise errors.Unauthorized(f"Backend Services: {problem}") from None
+        backend = ehr.backend
+        if backend is None:
+            raise SettingsError("ehr.backend: this EHR has not registered us for work without a person")
+        client = Client(backend.client_id, public=False, algorithm=backend.algorithm)
+
+        def grant() -> Granted:
+            try:
+                provider = self.of_ehr(ehr)
+                form = {"grant_type": "client_credentials", "scope": backend_scope(provider, backend)}
+                return self._grant(provider, client, form).granted()
+            except SignInError as problem:
+                raise errors.Unauthorized(f"Backend Services: {problem}") from None
+
+        return Renewable(grant)
 
     def _grant(self, provider: Provider, client: Client, form: dict[str, str]) -> Tokens:
         if client.public:

@@ -22,12 +22,14 @@ from plugin.settings import EhrSettings, Limits
 
 
 class VisitReader:
-    """Reads visits from one EHR. The CapabilityStatement is read once."""
+    """Reads visits from one EHR. The CapabilityStatement is read once, unless it is known already."""
 
-    def __init__(self, client: FhirClient, settings: EhrSettings, limits: Limits) -> None:
+    def __init__(
+        self, client: FhirClient, settings: EhrSettings, limits: Limits, capabilities: Capabilities | None = None
+    ) -> None:
         self._client, self._settings, self._limits = client, settings, limits
         self._notes = NoteReader(limits, settings.psychotherapy_note_types)
-        self._capabilities: Capabilities | None = None
+        self._capabilities = capabilities
 
     @property
     def capabilities(self) -> Capabilities:
@@ -42,6 +44,13 @@ class VisitReader:
         for status in sorted(self._settings.finished_when):
             found += [str(e.get("id")) for e in self._client.search("Encounter", {"status": status}, fresh=True)]
         return sorted(set(found))
+
+    def recent_visits(self, patient_id: str, most: int = 20) -> list[tuple[str, str]]:
+        """A patient's visits, latest first: logical id and the start as recorded, to choose from."""
+        found = self._client.search("Encounter", {"patient": f"Patient/{patient_id}"}, fresh=True)
+        own = [e for e in found if reference_of(e.get("subject")) == f"Patient/{patient_id}"]
+        starts = [(str((e.get("period") or {}).get("start") or ""), str(e.get("id"))) for e in own]
+        return [(encounter_id, start) for start, encounter_id in sorted(starts, reverse=True)[:most]]
 
     def read(self, encounter_id: str) -> VisitRecord:
         """Everything needed to code one visit.

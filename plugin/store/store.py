@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
 
@@ -49,6 +49,7 @@ class DraftState(StrEnum):
     NOT_BILLABLE = "not billable"
 
 
+_SENDING = timedelta(minutes=4)  # longer than a write with all its answers may take
 DECIDED = frozenset({DraftState.ACCEPTED, DraftState.NOT_BILLABLE})
 
 
@@ -467,6 +468,13 @@ class Store:
         with self._sessions.begin() as session:
             session.add(row)
 
+    def draft_of_card(self, ehr_id: str, card_id: str) -> Draft | None:
+        """The draft that a card was about."""
+        with self._sessions() as session:
+            card = session.get(CardRow, card_id)
+            row = session.get(DraftRow, card.draft_id) if card is not None and card.ehr_id == ehr_id else None
+            return _draft(row) if row else None
+
     def card_feedback(self, ehr_id: str, card_id: str, action: str, reason: str | None, at: datetime) -> bool:
         """What an EHR reports that somebody did with a card, as a decision; once, however often it is reported.
 
@@ -549,6 +557,18 @@ class Store:
             found = [_delivery(job, session.get_one(DraftRow, job.draft_id)) for job in session.scalars(query)]
         yield from found
 
+    def take(self, job: Delivery) -> bool:
+        """Take a waiting job to send it; nobody else then does, until it is done or a few minutes passed."""
+        now = datetime.now(UTC)
+        free = DeliveryRow.taken_until.is_(None) | (DeliveryRow.taken_until < now)
+        with self._sessions.begin() as session:
+            taken = session.execute(
+                update(DeliveryRow)
+                .where(DeliveryRow.id == job.id, DeliveryRow.state == DeliveryState.PENDING, free)
+                .values(taken_until=now + _SENDING)
+            )
+            return cast("CursorResult[Any]", taken).rowcount == 1
+
     def last_delivery(self, draft_id: str) -> Delivery | None:
         """The newest job of a draft."""
         query = select(DeliveryRow).where(DeliveryRow.draft_id == draft_id).order_by(DeliveryRow.id.desc()).limit(1)
@@ -602,7 +622,7 @@ class Store:
         row = session.get_one(DeliveryRow, job.id)
         if row.state != DeliveryState.PENDING:  # superseded meanwhile: the newer job speaks for the draft
             return
-        row.state, row.attempts = state, row.attempts + 1
+        row.state, row.attempts, row.taken_until = state, row.attempts + 1, None
         row.problem, row.updated_at = problem[:300] if problem else None, datetime.now(UTC)
 
 

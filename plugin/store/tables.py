@@ -114,7 +114,7 @@ class DeliveryRow(Base):
     """The outbox: one job per draft version and destination, committed together with the draft.
 
     `claim` is that version as rendered: sent as it is however often, and by it a write of ours is recognised later.
-    `person` is who decided that version, None where nobody did.
+    `person` is who decided that version, None where nobody did; until `taken_until` somebody is sending it.
     """
 
     __tablename__ = "delivery"
@@ -129,6 +129,7 @@ class DeliveryRow(Base):
     state: Mapped[str] = mapped_column(String(20), index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None] = mapped_column(String(300))
+    taken_until: Mapped[datetime | None] = mapped_column(Instant)
     updated_at: Mapped[datetime] = mapped_column(Instant)
 
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.add_column("draft", sa.Column("date_of_service", sa.Date))
     op.create_index("ix_draft_clinician_id", "draft", ["clinician_id"])
     op.add_column("delivery", sa.Column("person", sa.String(128)))
+    op.add_column("delivery", sa.Column("taken_until", _INSTANT))
     op.create_table(
         "decision",
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),

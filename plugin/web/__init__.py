@@ -1,0 +1,1 @@
+"""They call us: sign-in and launch, the clinician's page, CDS Hooks, administration."""

@@ -1,0 +1,141 @@
+"""What the pages share: the site's works, its people, and the way into an EHR on behalf of whoever is signed in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from plugin.ehr import errors
+from plugin.ehr.capabilities import Capabilities
+from plugin.ehr.client import FhirClient
+from plugin.ehr.oauth import Client, OAuth, SignInError, Tokens
+from plugin.ehr.tokens import Granted, Renewable
+from plugin.ehr.visits import VisitReader
+from plugin.keys import SigningKeys
+from plugin.settings import EhrSettings, Settings, SettingsError
+from plugin.site import Works
+from plugin.store.people import Launch
+from plugin.store.store import Store
+from plugin.web.coding import Coding
+from plugin.workbench import Site
+
+_CAPABILITIES_SECONDS = 3600
+
+
+class House:
+    """One for the process."""
+
+    def __init__(self, settings: Settings, store: Store, works: Works, *, oauth: OAuth | None = None) -> None:
+        self.settings, self.store, self.works = settings, store, works
+        self.people = store.people
+        self.keys = SigningKeys.of(settings)
+        self.oauth = oauth or OAuth(self.keys, settings.limits)
+        self.coding = Coding(self)
+        self._sources: dict[str, Renewable] = {}
+        self._capabilities: dict[str, tuple[float, Capabilities]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings) -> House:
+        """Open the store and load the tables."""
+        store = Store.open(settings)
+        return cls(settings, store, Works.of(settings, store=store))
+
+    def close(self) -> None:
+        """Finish what is under way and give everything back."""
+        self.coding.close()
+        self.oauth.close()
+        self.store.close()
+
+    @property
+    def url(self) -> str:
+        """Where browsers find us, without a slash at the end."""
+        return self.settings.web.public_url.rstrip("/")
+
+    def ehr_of(self, issuer: str) -> EhrSettings | None:
+        """The registered EHR of a FHIR base; a trailing slash says nothing. Any other is nobody we talk to."""
+        wanted = issuer.rstrip("/")
+        return next((e for e in self.settings.ehrs if e.base_url and e.base_url.rstrip("/") == wanted), None)
+
+    # --- into an EHR ---
+
+    @contextmanager
+    def site(self, launch: Launch, watch: Callable[[str], None] | None = None) -> Iterator[tuple[Site, VisitReader]]:
+        """A site that reads and writes with the tokens of a launch.
+
+        Raises:
+            Unauthorized: its session has ended.
+        """
+        with self._site(launch.ehr_id, self._source(launch), watch) as site:
+            yield site
+
+    @contextmanager
+    def backend_site(self, ehr_id: str) -> Iterator[tuple[Site, VisitReader]]:
+        """A site for work without a person."""
+        ehr = self.settings.of_ehr(ehr_id).ehr
+        with self._lock:
+            source = self._sources.setdefault(f"backend {ehr_id}", self.oauth.backend_source(ehr))
+        with self._site(ehr_id, source, None) as site:
+            yield site
+
+    @contextmanager
+    def _site(
+        self, ehr_id: str, source: Renewable, watch: Callable[[str], None] | None
+    ) -> Iterator[tuple[Site, VisitReader]]:
+        settings = self.settings.of_ehr(ehr_id)
+        with FhirClient(settings.ehr, settings.limits, tokens=source) as client:
+            read_at, known = self._capabilities.get(ehr_id, (0.0, None))
+            fresh = known if time.monotonic() - read_at < _CAPABILITIES_SECONDS else None
+            site, reader = self.works.at(client, ehr_id, capabilities=fresh, watch=watch)
+            if fresh is None:
+                self._capabilities[ehr_id] = (time.monotonic(), reader.capabilities)
+            yield site, reader
+
+    def _source(self, launch: Launch) -> Renewable:
+        """One source of tokens for all that use a launch, so that no refresh token is ever used twice."""
+        key = launch.tokens_of or launch.id
+        kept = self.people.tokens(launch)
+        if kept is None:
+            self._sources.pop(key, None)
+            raise errors.Unauthorized("your sign-in has ended; open Claimwright again from the chart")
+        with self._lock:
+            if key not in self._sources:
+                first = Granted.now(kept["access"], kept["ends_at"] - time.time())
+                self._sources[key] = Renewable(lambda: self._refreshed(launch), first)
+            return self._sources[key]
+
+    def _refreshed(self, launch: Launch) -> Granted:
+        kept = self.people.tokens(launch)
+        ehr = self.settings.of_ehr(launch.ehr_id).ehr
+        if kept is None or not kept.get("refresh"):
+            raise errors.Unauthorized("your sign-in with the EHR has ended; open Claimwright again from the chart")
+        try:
+            tokens = self.oauth.refresh(self.oauth.of_ehr(ehr), app_client(ehr), kept["refresh"])
+        except SignInError as problem:
+            raise errors.Unauthorized(f"{problem}; open Claimwright again from the chart") from None
+        self.people.keep_tokens(launch, kept_tokens(tokens, before=kept))
+        return tokens.granted()
+
+
+def app_client(ehr: EhrSettings) -> Client:
+    """Who we are to an EHR that registered us as an app.
+
+    Raises:
+        SettingsError: it did not.
+    """
+    if ehr.app is None:
+        raise SettingsError("ehr.app: this EHR has not registered us as an app")
+    return Client(ehr.app.client_id, ehr.app.public, ehr.app.algorithm)
+
+
+def kept_tokens(tokens: Tokens, before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Tokens as they are sealed with a launch. A new refresh token takes the old one's place."""
+    return {
+        "access": tokens.access,
+        "ends_at": time.time() + tokens.seconds,
+        "refresh": tokens.refresh or (before or {}).get("refresh"),
+        "scope": tokens.scope or (before or {}).get("scope", ""),
+    }
