@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo demo-reset test check lint types layers unit spec docs score bench oracle fuzz mutation test-llm test-without-cpt clean
+.PHONY: help setup demo demo-reset test test-browser pictures check lint types layers unit spec docs score bench oracle fuzz mutation test-llm test-without-cpt clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -24,9 +24,16 @@ demo: $(READY)   ## code every sandbox visit with the model of OPENAI_BASE_URL, 
 demo-reset: $(READY) ## forget the sandbox
 	@$(BIN)/python -m sandbox.demo --reset
 
-test: $(READY) lint types layers ## everything: lint, types, layers, every test
+test: $(READY) lint types layers ## everything: lint, types, layers, every test, also in a real browser
 	$(BIN)/python -m pytest
+	$(MAKE) --no-print-directory test-browser
 	$(MAKE) --no-print-directory test-without-cpt
+
+test-browser: $(READY) ## the pages in Chromium (apt-get install chromium); without it they are named as not run, in CI they fail
+	$(BIN)/python -m pytest tests/browser -rs
+
+pictures: $(READY) ## the screenshots in docs/, taken anew
+	$(BIN)/python -m tests.browser.pictures
 
 check: $(READY) lint types layers ## the quick one, under a minute: no server, no browser
 	$(BIN)/python -m pytest tests/unit tests/spec
@@ -55,6 +62,7 @@ bench: $(READY)  ## proofs per second, the pipeline's own time per visit, notes 
 	$(BIN)/python -m benchmarks.beside
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.reading
+	$(BIN)/python -m benchmarks.hooks
 
 oracle: $(READY) ## a million sets of lines, and every minute of a day, against a second implementation; report in docs/proof/
 	$(BIN)/python -m tests.oracle --report docs/proof/oracle.md

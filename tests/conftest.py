@@ -163,14 +163,14 @@ def sandbox_base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield base
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ehr]:
     """The sandbox EHR: charts, an authorization server, the FHIR server behind a door. Claimwright is registered there."""
     with sandbox_ehr.running(tmp_path_factory.mktemp("ehr"), f"http://localhost:{server.free_port()}") as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def house(ehr: Ehr, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Claimwright, serving where the EHR has it registered."""
     opened = House.open(ehr.settings(tmp_path_factory.mktemp("claimwright")))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from html import unescape
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
 from plugin.web.house import House
 from sandbox.ehr import Ehr
+from sandbox.ehr.authorization import Launch
 
 
 class Visitor:
@@ -42,8 +43,13 @@ class Visitor:
 
     def launch(self, ehr: Ehr, visit: str, person: str = "prac-bachelor") -> httpx.Response:
         """Launch Claimwright in a chart of the EHR and wait until the visit was looked at; the page."""
-        start = self._http.get(f"{ehr.url}/chart/{visit}/launch", cookies={"sandbox-person": person})
+        start = self._http.get(f"{ehr.url}/chart/{visit}/launch", headers={"Cookie": f"sandbox-person={person}"})
         return self.settled(self.follow(start.headers["location"]))
+
+    def launch_at(self, ehr: Ehr, visit: str, patient: str, person: str = "prac-bachelor") -> httpx.Response:
+        """The same for a visit of a patient whose id does not follow from it."""
+        handle = ehr.authorization.launch(Launch(person, patient, visit))
+        return self.settled(self.follow(f"/launch?{urlencode({'iss': ehr.base, 'launch': handle})}"))
 
     def settled(self, page: httpx.Response) -> httpx.Response:
         """The page of a visit once its coding is done."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -171,12 +173,29 @@ class Overtaken(Exception):
     """Somebody did something to the draft after the page that was decided on."""
 
 
+class Sessions(sessionmaker[Session]):
+    """Sessions of an engine. `begin()` is for writing: of SQLite's writers in this process one waits for the other.
+
+    SQLite itself would let them poll for the lock, in steps of up to a tenth of a second.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine, expire_on_commit=False)
+        self._turn: AbstractContextManager[Any] = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """One transaction that writes."""
+        with self._turn, self() as session, session.begin():
+            yield session
+
+
 class Store:
     """Open it with `Store.open(settings)`; close it when done."""
 
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self._engine, self._vault = engine, vault
-        self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self._sessions = Sessions(engine)
         self.people = People(self._sessions, vault)
 
     @classmethod

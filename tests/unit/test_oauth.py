@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from joserfc import jwt
-from joserfc.jwk import ECKey, OctKey, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 
 from plugin.ehr.oauth import Asked, Client, OAuth, Provider, SignInError, Tokens, launch_scope
 from plugin.keys import SigningKeys
@@ -66,10 +68,13 @@ def test_a_good_token_is_read(oauth: OAuth, jwks: str) -> None:
 
 def confused() -> str:
     """Signed with HMAC, with the public key's own text as the secret."""
-    return signed(OctKey.import_key(RSA.as_pem(private=False)), "HS256", "rsa")
+    header = {"alg": "HS256", "kid": "rsa"}
+    start = ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=").decode() for p in (header, claims()))
+    mac = hmac.new(RSA.as_pem(private=False), start.encode(), hashlib.sha256).digest()
+    return f"{start}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
 
 
-BAD = {
+BAD: dict[str, Callable[[], str]] = {
     "alg none": unsigned,
     "HS256 with the public key as secret": confused,
     "another key under a known id": lambda: signed(OTHER, kid="ec"),
