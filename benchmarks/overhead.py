@@ -10,7 +10,7 @@ from plugin import pipeline, site
 from plugin.proposers.baseline import Baseline
 from plugin.proposers.protocol import Answer
 from prompts import ProposalRequest
-from sandbox import demo, fixtures, server
+from sandbox import fixtures, server
 
 
 class Instant:
@@ -38,7 +38,7 @@ def main() -> None:
         server.load_fixtures(base)
         proposer = None
         for run in ("warm", "measured"):
-            settings = demo.sandbox_settings(base, Path(folder) / run)
+            settings = server.settings_at(base, Path(folder) / run)
             settings = settings.model_copy(
                 update={"ehr": settings.ehr.model_copy(update={"billing_provider": f"Organization/{run}"})}
             )

@@ -1,12 +1,14 @@
-"""`make demo`: start the sandbox EHR, code every visit, write the draft Claims, show one table and how to read it back.
+"""`make demo`: start the sandbox EHR and Claimwright in it, code every visit, write the draft Claims, show one table.
 
-With no terminal attached it ends by itself; with one, the server stays up until Enter is pressed.
+With no terminal attached it ends by itself; with one, the EHR's pages open and stay until Enter is pressed.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +21,21 @@ from fhir_mappings.claims import UnwritableClaim
 from fhir_mappings.views import UnusableResource
 from guardrails import Outcome
 from plugin import pipeline, site
-from plugin import settings as settings_module
 from plugin.cli import why
 from plugin.ehr.errors import EhrError
 from plugin.proposers.protocol import ProposerError
 from plugin.settings import Settings, SettingsError
+from plugin.web.app import build
+from plugin.web.house import House
 from plugin.workbench import Result
+from sandbox import ehr as sandbox_ehr
 from sandbox import fixtures, server
+from sandbox.ehr import Ehr
 
 HERE = Path(__file__).resolve().parent
 STATE = HERE.parent / ".sandbox"
+APP_PORT = 8085
+_SHOWN = "h2014-45-minutes"
 _COLOURS = {"ready": "green", "held": "yellow", "rejected": "red"}
 
 
@@ -42,13 +49,6 @@ class Row:
     units: str
     outcome: str
     why: str
-
-
-def sandbox_settings(base: str, data_dir: Path) -> Settings:
-    """The sandbox as an EHR. The model, if the environment names one, needs no basis here: the people are made up."""
-    return settings_module.load(
-        ehr=fixtures.ehr("sandbox", base_url=base), data_dir=data_dir, payers_file=HERE / "payers.toml"
-    )
 
 
 def rows_of(result: Result, visit: str) -> list[Row]:
@@ -86,31 +86,42 @@ def table(rows: list[Row], *, colour: bool) -> Table:
 @click.command()
 @click.option("--reset", is_flag=True, help="Forget the sandbox's server data and our store, then stop.")
 @click.option("--halves", default="development", help="Which fixtures: development, held_back or both, with a comma.")
-@click.option("--port", default=server.PORT, help="Loopback port of the sandbox server.")
-def demo(reset: bool, halves: str, port: int) -> None:
-    """Code every sandbox visit and write the draft Claims."""
+@click.option("--port", default=server.PORT, help="Loopback port of the EHR's pages.")
+@click.option("--app-port", default=APP_PORT, help="Loopback port of Claimwright.")
+def demo(reset: bool, halves: str, port: int, app_port: int) -> None:
+    """Code every sandbox visit, write the draft Claims, and show the EHR with Claimwright in it."""
     if reset:
         shutil.rmtree(STATE, ignore_errors=True)
         click.echo("The sandbox is empty again.")
         return
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     console = Console() if interactive else Console(width=150)
-    console.print("Starting the sandbox EHR on loopback ...")
-    with server.running(STATE, port) as base:
-        chosen = tuple(halves.split(","))
-        server.load_fixtures(base, chosen)
-        try:
-            failed = _code_all(console, sandbox_settings(base, STATE / "claimwright"), chosen, interactive)
-        except SettingsError as problem:
-            raise click.ClickException(str(problem)) from None
-        if interactive:
-            console.input("\nThe server stays up for you to look around. Press Enter to stop it. ")
-        else:
-            console.print("\nThe server stops with the demo; run it in a terminal to keep it up and look around.")
+    console.print("Starting the sandbox EHR and Claimwright on loopback ...")
+    chosen = tuple(halves.split(","))
+    here = server.free_port(app_port)
+    try:
+        with sandbox_ehr.running(STATE, f"http://localhost:{here}", port=port, halves=chosen) as ehr:
+            settings = ehr.settings(STATE / "claimwright")
+            with sandbox_ehr.serving(build(House.open(settings)), here):
+                failed = _code_all(console, settings, ehr, chosen, interactive)
+                console.print(f"\nThe EHR: {ehr.url}/ (open a chart, then Claimwright in it)", markup=False)
+                if interactive:
+                    if _has_desktop():
+                        webbrowser.open(f"{ehr.url}/chart/{_SHOWN}?open=1")
+                    console.input("It stays up for you to look around. Press Enter to stop it. ")
+                else:
+                    console.print("It stops with the demo; run it in a terminal to keep it up and look around.")
+    except SettingsError as problem:
+        raise click.ClickException(str(problem)) from None
     sys.exit(1 if failed else 0)
 
 
-def _code_all(console: Console, settings: Settings, halves: tuple[str, ...], interactive: bool) -> bool:
+def _has_desktop() -> bool:
+    """Whether a browser window can open; a text browser would take this terminal away."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str, ...], interactive: bool) -> bool:
     rows: list[Row] = []
     written: list[str] = []
     failures: list[str] = []
@@ -147,9 +158,9 @@ def _code_all(console: Console, settings: Settings, halves: tuple[str, ...], int
         )
     shown = next((c for c in claims.values() if c), None)
     if shown:
-        console.print("\nRead a draft back from the server:", markup=False)
-        console.print(f"  curl -s {settings.ehr.base_url}/Claim/{shown.claim_id}", markup=False)
-        console.print(f"  curl -s '{settings.ehr.base_url}/Claim?status=draft'", markup=False)
+        console.print("\nRead a draft back from the FHIR server behind the EHR's door:", markup=False)
+        console.print(f"  curl -s {ehr.upstream}/Claim/{shown.claim_id}", markup=False)
+        console.print(f"  curl -s '{ehr.upstream}/Claim?status=draft'", markup=False)
     return bool(failures)
 
 

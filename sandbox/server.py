@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from plugin import settings
+from plugin.settings import Settings
 from sandbox import fixtures
 
 HOST = "127.0.0.1"
@@ -30,8 +32,8 @@ def running(data_dir: Path, port: int | None = None) -> Iterator[str]:
     chosen = free_port(port)
     base = f"http://{HOST}:{chosen}/fhir"
     data_dir.mkdir(parents=True, exist_ok=True)
-    settings = data_dir / "settings.json"  # JSON is YAML
-    settings.write_text(
+    configuration = data_dir / "settings.json"  # JSON is YAML
+    configuration.write_text(
         json.dumps(
             {
                 "base_url": base,
@@ -44,7 +46,7 @@ def running(data_dir: Path, port: int | None = None) -> Iterator[str]:
         )
     )
     log = data_dir / "server.log"
-    command = [str(Path(sys.executable).parent / "sekmet"), "serve", "-c", str(settings)]
+    command = [str(Path(sys.executable).parent / "sekmet"), "serve", "-c", str(configuration)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=data_dir)
     try:
@@ -57,6 +59,13 @@ def running(data_dir: Path, port: int | None = None) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def settings_at(base: str, data_dir: Path) -> Settings:
+    """The bare FHIR server as an EHR, without tokens. The model, if one is set, needs no basis: the people are made up."""
+    return settings.load(
+        ehr=fixtures.ehr("sandbox", base_url=base), data_dir=data_dir, payers_file=Path(__file__).parent / "payers.toml"
+    )
 
 
 def load_fixtures(base: str, halves: tuple[str, ...] = ("development",)) -> int:
@@ -96,6 +105,7 @@ def free_port(wanted: int | None = None) -> int:
         if port is None:
             continue
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one just closed is free
             try:
                 probe.bind((HOST, port))
                 return int(probe.getsockname()[1])

@@ -66,4 +66,10 @@ def local(when: datetime | None, zone: ZoneInfo | None) -> str:
     return "" if when is None else when.astimezone(zone).strftime("%m/%d/%Y %I:%M %p %Z") if zone else when.isoformat()
 
 
-_templates.filters["local"] = local
+def asks(authority: str) -> str:
+    """Who asks, as a clinician knows them: the references to our own rule collection are for docs/rules.md."""
+    parts = (p.strip() for p in authority.split(";"))
+    return "; ".join(p for p in parts if not p.startswith(("domain ", "design", "fhir ")))
+
+
+_templates.filters |= {"local": local, "asks": asks}

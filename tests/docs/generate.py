@@ -118,7 +118,7 @@ def rules_page() -> str:
 def demo_rows(base: str, data_dir: Path) -> list[demo.Row]:
     """The demo's rows, from the server at `base` with a fresh store."""
     rows = []
-    with site.ehr_site(demo.sandbox_settings(base, data_dir)) as (live, _):
+    with site.ehr_site(server.settings_at(base, data_dir)) as (live, _):
         for fixture in fixtures.load("development"):
             rows += demo.rows_of(pipeline.code_visit(live, fixture.name), fixture.name)
     return rows
