@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from fhir_mappings.views import is_id, reference_of
+from fhir_mappings.bundles import encounters_of, of_client
+from fhir_mappings.views import is_id, objects, reference_of
 from plugin.ehr.client import FhirClient
 from plugin.ehr.errors import EhrError
 from plugin.ehr.oauth import Asked, Client, SignInError, Tokens, known_error, launch_scope, standalone_scope
@@ -124,7 +125,7 @@ def _signed_in_at_ehr(request: Request, house: House, signing: SigningIn, code: 
     context = tokens.context
     patient, encounter = _context_id(context, "patient"), _context_id(context, "encounter")
     if signing.kept.get("launch") and patient and not encounter:
-        encounter = _from_card(house, ehr, patient, context)
+        encounter = _from_card(house, ehr, patient, context) or _from_note(house, ehr, patient, tokens)
     cookie, session_id = _session(request, house, account)
     opened = house.people.launched(
         session_id,
@@ -243,6 +244,24 @@ def _from_card(house: House, ehr: EhrSettings, patient: str, context: Mapping[st
         return None
     draft = house.store.draft_of_card(ehr.id, card)
     return draft.encounter_id if draft is not None and draft.patient_id == patient else None
+
+
+def _from_note(house: House, ehr: EhrSettings, patient: str, tokens: Tokens) -> str | None:
+    """The visit of a note that the EHR had open (fhirContext), if the note is this patient's and of one visit only."""
+    listed = tokens.context.get("fhirContext")
+    references = [reference_of(each) for each in objects(listed if isinstance(listed, list) else None)]
+    for kind, _, logical_id in (r.partition("/") for r in references):
+        if kind != "DocumentReference":
+            continue
+        try:
+            with FhirClient(ehr, house.settings.limits, tokens=FixedToken(tokens.access)) as client:
+                document = client.read(kind, logical_id)
+        except EhrError:
+            continue
+        encounters = encounters_of(document)
+        if of_client(document, f"Patient/{patient}") and len(encounters) == 1:
+            return next(iter(encounters)).partition("/")[2]
+    return None
 
 
 def _perhaps_first_admin(house: House, account: Account, signing: SigningIn) -> None:

@@ -41,6 +41,7 @@ class Launch:
     patient: str | None = None
     encounter: str | None = None
     app_context: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,8 @@ class AuthorizationServer:
             answer["id_token"] = self._id_token(client, code, launch)
         context = {"patient": launch.patient, "encounter": launch.encounter, "appContext": launch.app_context}
         answer |= {k: v for k, v in context.items() if v is not None}
+        if launch.note:
+            answer["fhirContext"] = [{"reference": f"DocumentReference/{launch.note}"}]
         if launch.patient:
             answer["need_patient_banner"] = self.need_patient_banner
         return answer

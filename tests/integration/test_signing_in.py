@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 from sqlalchemy import update
 
-from plugin.settings import WebSettings
+from plugin.settings import Algorithm, WebSettings
 from plugin.store.people import Role, digest
 from plugin.store.tables import SessionRow, SigningInRow
 from plugin.web.house import House
 from plugin.web.signing_in import begin_first_admin
+from sandbox import server
 from sandbox.ehr import APP, BACKEND, Ehr
 from sandbox.ehr import authorization as sandbox_authorization
 from tests.visitors import Visitor, query_of
@@ -276,6 +282,62 @@ def test_a_launch_without_a_visit_offers_the_chart_s(ehr: Ehr, house: House) -> 
     assert "In this chart" in page.text
     assert VISIT in page.text
     assert "g90853-group" not in page.text
+
+
+def test_a_launch_from_an_open_note_opens_its_visit(ehr: Ehr, house: House) -> None:
+    """fhirContext names the note; it is believed only for the launched patient."""
+    for patient, opened in ((f"{VISIT}-patient", True), ("h0031-complete-patient", False)):
+        handle = ehr.authorization.launch(sandbox_authorization.Launch("prac-bachelor", patient, note=f"{VISIT}-note"))
+        visitor = Visitor(house)
+        page = visitor.settled(visitor.follow(f"/launch?{urlencode({'iss': ehr.base, 'launch': handle})}"))
+        assert ("What the visit supports" in page.text) is opened
+        assert ("In this chart" in page.text) is not opened
+
+
+def test_no_banner_where_the_ehr_shows_its_own(ehr: Ehr, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """need_patient_banner false: the client's name stands in the note, not above it."""
+    monkeypatch.setattr(ehr.authorization, "need_patient_banner", False)
+    page = Visitor(house).launch(ehr, VISIT)
+    assert "Wendell Ostrava</strong>" not in page.text
+    monkeypatch.undo()
+    assert "Wendell Ostrava</strong>" in Visitor(house).launch(ehr, VISIT).text
+
+
+@pytest.mark.parametrize("algorithm", list(Algorithm))
+def test_both_algorithms_prove_us(ehr: Ehr, house: House, algorithm: Algorithm) -> None:
+    """The EHR fetches our keys and believes assertions signed with either."""
+    form = {
+        "grant_type": "client_credentials",
+        "scope": "system/Encounter.rs",
+        "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        "client_assertion": house.keys.assertion(BACKEND, f"{ehr.issuer}/token", algorithm),
+    }
+    assert httpx.post(f"{ehr.issuer}/token", data=form).status_code == 200
+
+
+def test_the_command_serves(ehr: Ehr, tmp_path: Path) -> None:
+    """`claimwright serve` as a person starts it: it answers, publishes its keys, and ends when asked to."""
+    port = server.free_port()
+    environment = os.environ | {
+        "CLAIMWRIGHT_DATA_DIR": str(tmp_path),
+        "CLAIMWRIGHT_WEB__PUBLIC_URL": f"http://localhost:{port}",
+        "CLAIMWRIGHT_EHR__BASE_URL": ehr.base,
+    }
+    command = [str(Path(sys.executable).with_name("claimwright")), "serve"]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    keys = httpx.get(f"http://localhost:{port}/.well-known/jwks.json").json()["keys"]
+                    break
+                except httpx.TransportError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.2)
+            assert {k["alg"] for k in keys} == {"ES384", "RS384"}
+        finally:
+            process.terminate()
+        assert f"http://localhost:{port}" in str(process.communicate(timeout=30)[0])
 
 
 def test_a_refresh_token_is_used_once_and_the_launch_goes_on(ehr: Ehr, house: House) -> None:
