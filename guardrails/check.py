@@ -119,6 +119,15 @@ NOT_SUPPLIABLE = rule(
 )
 
 
+UNSURE = rule(
+    "ASK-010",
+    Effect.HOLD,
+    "The proposer is not sure that this service was given; a person decides.",
+    authority="design: law 1",
+    cured_by=CuredBy.CODER,
+)
+
+
 _VOUCHED = frozenset({"C22", "C23"})  # the plan in force and the authorization, which a coder can look up elsewhere
 
 
@@ -220,6 +229,8 @@ def _examine(
     if code is None:
         return None, Verdict(proposal=proposal, outcome=outcome_of(findings), findings=tuple(findings))
 
+    if proposal.unsure:
+        findings.append(found(UNSURE))
     findings += code_validity.payer_takes(code, policy, visit)
     findings += code_validity.eligible(code, proof.clinician, visit, policy)
     findings += proof.findings

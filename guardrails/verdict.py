@@ -35,7 +35,7 @@ class Quoted:
 class Proposal:
     """A line that a proposer or a person asks for. Nothing in it is believed.
 
-    `units` is kept as it came, so that `2.5` or `"three"` is refused with a finding and not with an exception; what is
+    `unsure` says that the proposer abstains: the line is for a person to decide. `units` is kept as it came, so that `2.5` or `"three"` is refused with a finding and not with an exception; what is
     no text where text belongs becomes text that no table knows.
     """
 
@@ -45,6 +45,7 @@ class Proposal:
     quotes: tuple[Quoted, ...] = ()
     system: str | None = None
     diagnoses: tuple[str, ...] = ()
+    unsure: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "code", _text(self.code))

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from guardrails import Outcome, Verdict, Verdicts, codebook, policies
 from guardrails.rules import families
-from plugin import pipeline, proposals_file, site, tables, verdict_json
+from plugin import pipeline, proposals_file, site, tables, usage, verdict_json
 from plugin import settings as settings_module
 from plugin.answering import answering
 from plugin.disclosures import in_words
@@ -291,6 +291,62 @@ def purge(encounter: str) -> None:
         click.echo("purged" if store.purge(settings.ehr.id, encounter) else "nothing sealed for that Encounter")
     finally:
         store.close()
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+@answering
+def stats(as_json: bool) -> None:
+    """What asking the model took, and what the rules and people made of its proposals; where it is wrong most."""
+    store = Store.open(_settings(None))
+    try:
+        found = usage.statistics(store)
+    finally:
+        store.close()
+    if as_json:
+        click.echo(json.dumps(found.as_json(), indent=2))
+        return
+    if found.asked:
+        grid = Table(
+            "model", "prompt", "visits", "requests", "failed", "tokens in (cached)", "out", "cents", "median s"
+        )
+        for (model, prompt), a in sorted(found.asked.items()):
+            tokens = f"{a.input_tokens:,} ({a.cached_tokens:,})"
+            row = (model, prompt, a.visits, a.requests, a.failed, tokens, f"{a.output_tokens:,}")
+            grid.add_row(*map(str, row), f"{a.cents:.2f}", f"{a.median_seconds:.1f}")
+        _console().print(grid)
+    else:
+        click.echo("no model was asked")
+    grid = Table(
+        "proposer",
+        "prompt",
+        "code",
+        "proposed",
+        "ready",
+        "held",
+        "rejected",
+        "accepted",
+        "edited",
+        "set aside",
+        "added",
+    )
+    for (model, prompt, code), f in sorted(found.fared.items()):
+        counts = (
+            f.proposed,
+            f.ready,
+            f.held,
+            f.rejected_by_rules,
+            f.accepted,
+            f.edited,
+            f.set_aside,
+            f.added_by_people,
+        )
+        grid.add_row(model, prompt, code, *map(str, counts))
+    _console().print(grid)
+    for (model, _, code), f in found.worst():
+        click.echo(
+            f"wrong most: {code} by {model}, {f.wrong:.0%} of {f.decided + f.added_by_people} that people decided"
+        )
 
 
 @main.command("vault-key")

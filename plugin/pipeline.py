@@ -23,7 +23,7 @@ from fhir_mappings.records import VisitRecord
 from fhir_mappings.views import UnusableResource
 from fhir_mappings.visits import to_visit
 from guardrails import Finding, Proposal, Verdicts, candidates, check, read_notes, stopped
-from plugin import disclosures, drafts, outbox, privacy, snapshot
+from plugin import disclosures, drafts, outbox, privacy, snapshot, usage
 from plugin.ehr.errors import Unreachable
 from plugin.settings import ConsentSource, EhrSettings
 from plugin.snapshot import Snapshot
@@ -191,14 +191,18 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Under
         education_modifier=visit.rendering.education_modifier if visit.rendering else None,
         payer_kind=understood.policy.kind,
         client_placeholders=privacy.client_placeholders(outgoing),
+        requires=prompts.requirements_of(codes, site.codebook),
     )
+    metered = usage.Meter(site.store, site.settings, visit, taken) if site.store and site.proposer.host else None
+    if metered:
+        metered.allow()
     if model is not None and site.proposer.host:
         leaving = disclosures.of(visit, understood.context, outgoing, site.proposer.host, site.proposer.name, model)
         understood = replace(understood, disclosure=leaving)
         if site.store:
             site.store.disclosed(visit.ehr_id, visit.id, taken.key, leaving)
     with site.timed("propose"):
-        answer = site.proposer.propose(request)
+        answer = metered.asked(site.proposer, request) if metered else site.proposer.propose(request)
     if site.store:
         site.store.seal(taken.key, "notes", json.dumps({o.note.id: o.note.text for o in outgoing}))
         reply = Reply.model_validate_json(site.store.seal(taken.key, "reply", answer.reply.model_dump_json()))

@@ -125,10 +125,16 @@ def proposals_of(reply: Reply, outgoing: Sequence[Outgoing]) -> tuple[Proposal, 
             source = by_id.get(quote.note)
             candidates = [source] if source else list(outgoing)
             found = next(((o.note.id, t) for o in candidates if (t := o.original_of(quote.text)) is not None), None)
-            element = None if quote.element == "time" else quote.element
+            element = None if quote.element in ("time", "service") else quote.element
             quotes.append(Quoted(found[1], element, found[0]) if found else Quoted(quote.text, element))
         proposals.append(
-            Proposal(code=line.code, units=line.units, modifiers=tuple(line.modifiers), quotes=tuple(quotes))
+            Proposal(
+                code=line.code,
+                units=line.units,
+                modifiers=tuple(line.modifiers),
+                quotes=tuple(quotes),
+                unsure=line.unsure,
+            )
         )
     return tuple(proposals)
 

@@ -51,8 +51,10 @@ class Limits(_Group):
     model_seconds: float = 60.0
     model_total_seconds: float = 150.0
     model_output_tokens: int = 4000
-    reply_lines: int = 6
-    reply_quotes: int = 12
+    model_requests_per_visit: int = 8
+    model_requests_per_hour: int = 600
+    model_requests_per_day: int = 5000
+    reply_quotes: int = 4
     reply_quote_characters: int = 400
 
 
@@ -219,11 +221,20 @@ class WebSettings(_Group):
     sign_in: SignInSettings | None = None
 
 
+class AnswerForm(StrEnum):
+    """How a model is held to the form of its answer: by a strict schema, by JSON that we validate, or whichever it takes."""
+
+    AUTO = "auto"
+    STRICT = "strict"
+    JSON = "json"
+
+
 class ModelSettings(_Group):
     """The language model. `basis` names the agreement under which patient text may go there (BAA, QSOA, local).
 
     `protected_basis` names the one that also covers records labelled as protected (42 CFR Part 2, restricted); without
-    it those are not sent, and a person codes them.
+    it those are not sent, and a person codes them. `context_tokens` is how much it takes at once; a visit that is longer
+    is not cut, it waits for a person. The prices are what its host charges for a million tokens, in cents, for `stats`.
     """
 
     name: str = "gpt-4o-mini"
@@ -231,6 +242,11 @@ class ModelSettings(_Group):
     api_key: SecretStr | None = None
     basis: str | None = None
     protected_basis: str | None = None
+    form: AnswerForm = AnswerForm.AUTO
+    context_tokens: int = 128_000
+    cents_per_million_input: float = 0.0
+    cents_per_million_cached: float = 0.0
+    cents_per_million_output: float = 0.0
 
     @property
     def configured(self) -> bool:

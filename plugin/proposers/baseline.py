@@ -14,7 +14,7 @@ from guardrails.time_statements import ClockRange, Duration, Role, TimeStatement
 from guardrails.time_units import whole
 from guardrails.visit import Note
 from plugin.proposers.protocol import Answer
-from prompts import ProposalRequest, Reply, ReplyLine, ReplyQuote, ReplySize, SentNote
+from prompts import ProposalRequest, Reply, ReplyLine, ReplyQuote, SentNote
 
 # The more specific service first: a family session is psychotherapy too, and is billed as what it is.
 _SPECIFIC_FIRST = (
@@ -55,6 +55,7 @@ _SPECIFIC_FIRST = (
     "psychotherapy",
     "counseling",
 )
+_MOST_PASSAGES = 12
 _COUNTED = {UnitRule.PAYER15, UnitRule.MIDPOINT15, UnitRule.CEIL}
 
 
@@ -87,7 +88,7 @@ class Baseline:
             code=code.code,
             units=max(1, whole(minutes or 0)) if code.unit_rule in _COUNTED else 1,
             modifiers=list(_modifiers(code, request, [r for _, r in readings])),
-            quotes=list(passages(code, readings, self._codebook))[: ReplySize().quotes],
+            quotes=list(passages(code, readings, self._codebook))[:_MOST_PASSAGES],
         )
         return Answer(reply=Reply(lines=[line], nothing_because=None))
 

@@ -1,19 +1,25 @@
-"""The language model behind any OpenAI-compatible server: one request a visit, a strict schema, one retry layer.
+"""The language model behind any OpenAI-compatible server: one request a visit, a closed form of answer, one retry layer.
 
-The SDK's own retries are off; tenacity repeats what is transient within a total time budget. Every other outcome is a
+The form is a strict schema; a server that takes none, or does not keep to it, is asked for plain JSON, which is validated here
+and may be repaired once. The SDK's own retries are off; tenacity repeats what is transient within a total time budget. Every other outcome is a
 typed `ProposerError` (see stack: a refusal, a cut answer, a filter, HTML with status 200, ...).
 """
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 import tenacity
 from openai import OpenAI
-from pydantic import ValidationError
+from openai.types.chat import ChatCompletion
+from pydantic import BaseModel, ValidationError
 
 from plugin.proposers.protocol import (
     Answer,
@@ -22,13 +28,16 @@ from plugin.proposers.protocol import (
     ModelRefused,
     ModelUnavailable,
     ProposerError,
+    TooLong,
 )
-from plugin.settings import Limits, ModelSettings
-from prompts import ProposalRequest, Reply, ReplySize, reply_model, system_prompt, user_prompt
+from plugin.settings import AnswerForm, Limits, ModelSettings
+from prompts import ProposalRequest, ReplySize, judged_model, messages, reply_of
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
 _TRANSIENT_STATUS = {408, 409, 425, 429}
 _ATTEMPTS = 4
+_ANY_JSON: dict[str, Any] = {"response_format": {"type": "json_object"}}
+_CHARACTERS_A_TOKEN = 3.2  # a careful guess for English notes with numbers; the host counts exactly
 
 
 class Model:
@@ -37,7 +46,9 @@ class Model:
     def __init__(self, settings: ModelSettings, limits: Limits, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.name = settings.name
         self._limits = limits
-        self._size = ReplySize(limits.reply_lines, limits.reply_quotes, limits.reply_quote_characters)
+        self._size = ReplySize(limits.reply_quotes, limits.reply_quote_characters)
+        self._context, self._form = settings.context_tokens, settings.form
+        self._takes_schema = settings.form is not AnswerForm.JSON
         self._sleep = sleep
         self._client = OpenAI(
             base_url=settings.base_url,
@@ -52,8 +63,19 @@ class Model:
         """Ask the model.
 
         Raises:
-            ProposerError: unavailable after retries, misconfigured, refused, or a reply not in the form asked for.
+            ProposerError: unavailable after retries, misconfigured, refused, too long, or a reply not in the form asked for.
         """
+        guess = sum(len(m["content"]) for m in messages(request)) / _CHARACTERS_A_TOKEN
+        if guess + self._limits.model_output_tokens > self._context:
+            raise TooLong(
+                f"the notes are about {guess:,.0f} tokens with the question, and the model takes {self._context:,} with its answer; "
+                "they are not cut: a person codes this visit, or set a model with more room (model.context_tokens)"
+            )
+        started = time.monotonic()
+        answer = self._patiently(request)
+        return replace(answer, seconds=time.monotonic() - started)
+
+    def _patiently(self, request: ProposalRequest) -> Answer:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             stop=tenacity.stop_after_attempt(_ATTEMPTS) | tenacity.stop_before_delay(self._limits.model_total_seconds),
@@ -90,32 +112,86 @@ class Model:
             ) from None
 
     def _ask(self, request: ProposalRequest) -> Answer:
-        completion = self._client.chat.completions.parse(
-            model=self.name,
-            messages=[
-                {"role": "system", "content": system_prompt()},
-                {"role": "user", "content": user_prompt(request)},
-            ],
-            response_format=reply_model(request, self._size),
-            temperature=0,
-            seed=1,
-            max_completion_tokens=self._limits.model_output_tokens,
-        )
-        if not completion.choices:
-            raise InvalidReply("the model's answer holds no choice")
-        message = completion.choices[0].message
-        if message.refusal:
-            raise ModelRefused("the model declined to answer")
+        """By the strict schema where the server takes one; in the form `auto` by plain JSON where it does not."""
+        form = judged_model(request, self._size)
+        if not self._takes_schema:
+            return self._in_json(request, form)
+        try:
+            completion: Any = self._client.chat.completions.parse(response_format=form, **self._body(messages(request)))
+        except (openai.BadRequestError, openai.UnprocessableEntityError, ValidationError):
+            if self._form is not AnswerForm.AUTO:
+                raise
+            answer = self._in_json(request, form)
+            self._takes_schema = False  # found out once; the next visit asks this way at once
+            return replace(answer, requests=answer.requests + 1)
+        message = _message(completion)
         if message.parsed is None:
             raise InvalidReply("the model's answer is empty")
-        usage = completion.usage
-        details = usage.prompt_tokens_details if usage else None
-        return Answer(
-            reply=Reply.model_validate(message.parsed.model_dump()),
-            input_tokens=usage.prompt_tokens if usage else 0,
-            output_tokens=usage.completion_tokens if usage else 0,
-            cached_tokens=(details.cached_tokens or 0) if details else 0,
-        )
+        return _answer(request, message.parsed, completion)
+
+    def _in_json(self, request: ProposalRequest, form: type[BaseModel]) -> Answer:
+        """Plain JSON, validated here. What is wrong is said once, by its place, and may be repaired once."""
+        talk = messages(request)
+        schema = json.dumps(form.model_json_schema())
+        talk[1] = talk[1] | {
+            "content": f"{talk[1]['content']}\nAnswer with one JSON object of this schema, and nothing else:\n{schema}"
+        }
+        spent: list[ChatCompletion] = []
+        for last in (False, True):
+            completion = self._client.chat.completions.create(**self._body(talk), **_ANY_JSON)
+            spent.append(completion)
+            text = _message(completion).content or ""
+            if completion.choices[0].finish_reason == "length":
+                raise InvalidReply(
+                    "the model's answer was cut off; raise model_output_tokens or use a model with more room"
+                )
+            try:
+                return _answer(request, form.model_validate_json(_unfenced(text)), *spent)
+            except ValidationError as problem:
+                if last:
+                    raise InvalidReply("the model's answer does not follow the schema, also after one repair") from None
+                wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in problem.errors()[:20])
+                repair = (
+                    f"That does not follow the schema ({wrong}). Answer again with the corrected JSON object alone."
+                )
+                talk += [{"role": "assistant", "content": text}, {"role": "user", "content": repair}]
+        raise AssertionError("the second answer was returned or refused")
+
+    def _body(self, talk: list[dict[str, str]]) -> dict[str, Any]:
+        return {
+            "model": self.name,
+            "messages": talk,
+            "temperature": 0,
+            "seed": 1,
+            "max_completion_tokens": self._limits.model_output_tokens,
+        }
+
+
+def _message(completion: Any) -> Any:
+    if not completion.choices:
+        raise InvalidReply("the model's answer holds no choice")
+    message = completion.choices[0].message
+    if message.refusal:
+        raise ModelRefused("the model declined to answer")
+    return message
+
+
+def _answer(request: ProposalRequest, judged: BaseModel, *spent: Any) -> Answer:
+    usages = [c.usage for c in spent if c.usage]
+    details = [u.prompt_tokens_details for u in usages if u.prompt_tokens_details]
+    return Answer(
+        reply=reply_of(judged.model_dump(), request),
+        requests=len(spent),
+        input_tokens=sum(u.prompt_tokens for u in usages),
+        output_tokens=sum(u.completion_tokens for u in usages),
+        cached_tokens=sum(d.cached_tokens or 0 for d in details),
+    )
+
+
+def _unfenced(text: str) -> str:
+    """The JSON alone, where a model put a fence around it."""
+    match = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
+    return match[1] if match else text
 
 
 def _is_transient(problem: BaseException) -> bool:

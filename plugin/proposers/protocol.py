@@ -28,14 +28,24 @@ class InvalidReply(ProposerError):
     """The model answered, but not in the form asked for (cut off, empty, not the schema)."""
 
 
+class TooLong(ProposerError):
+    """The visit's notes are more than the model takes at once. They are not cut."""
+
+
+class OverLimit(ProposerError):
+    """A limit on requests to the model is reached; the message says which, and until when."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A proposer's answer: the reply to keep under the snapshot, and what it cost in tokens."""
+    """A proposer's answer: the reply to keep under the snapshot, and what it cost: requests, tokens, seconds."""
 
     reply: Reply = field(repr=False)
+    requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
+    seconds: float = 0.0
 
 
 class Proposer(Protocol):

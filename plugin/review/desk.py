@@ -89,13 +89,14 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A line somebody asks for. `by` is the account that did; None is the proposer."""
+    """A line somebody asks for. `by` is the account that did; None is the proposer. `replaces` is the key of the line it changed."""
 
     key: str
     proposal: Proposal
     by: str | None = None
     fate: Fate = Fate.OPEN
     reason: str | None = None
+    replaces: str | None = None
 
     @property
     def live(self) -> bool:
@@ -306,7 +307,7 @@ class Sitting:
             state = DraftState.WITHDRAWN if before is not None and not standing else drafts.state_of(proved)
         shown = verdict_json.verdicts_json(proved)
         for entry, ask in zip(shown["verdicts"], live, strict=True):
-            entry |= {"key": ask.key, "by": ask.by, "fate": ask.fate.value}
+            entry |= {"key": ask.key, "by": ask.by, "fate": ask.fate.value, "replaces": ask.replaces}
         aside = [
             {"key": a.key, "by": a.by, "fate": a.fate.value, "reason": a.reason}
             | {"proposal": verdict_json.proposal_json(a.proposal)}
@@ -380,7 +381,8 @@ def asks_after(asks: tuple[Ask, ...], decisions: Iterable[Decision], notes: Note
             case Action.EDIT | Action.ADD if decision.proposal is not None:
                 asks = _replaced(asks, decision.proposal.get("replaces"), decision.reason)
                 kept = _proposal(decision.proposal, notes)
-                asks += (Ask(decision.proposal["key"], kept, by=decision.account_id),)
+                replaces = decision.proposal.get("replaces")
+                asks += (Ask(decision.proposal["key"], kept, by=decision.account_id, replaces=replaces),)
             case Action.REOPEN:
                 asks = tuple(replace(a, fate=Fate.OPEN) if a.fate is Fate.ACCEPTED else a for a in asks)
     return asks

@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
@@ -28,6 +28,7 @@ from plugin.store.tables import (
     DeliveryRow,
     DisclosureRow,
     DraftRow,
+    ModelRequestRow,
     RemoteClaimRow,
     SealedRow,
     SnapshotRow,
@@ -156,6 +157,25 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """What asking a model about a visit took."""
+
+    ehr_id: str
+    encounter_id: str
+    snapshot_key: str
+    model: str
+    prompt: str
+    at: datetime
+    requests: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    seconds: float
+    cents: float
+    failed: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
     """What a draft becomes by a decision."""
 
@@ -230,6 +250,11 @@ class Store:
         with self._sessions() as session:
             kept = session.get_one(SnapshotRow, snapshot.key)
             return Snapshot(kept.key, kept.as_of, kept.manifest)
+
+    def manifest(self, snapshot_key: str) -> Json:
+        """What a draft was a function of."""
+        with self._sessions() as session:
+            return session.get_one(SnapshotRow, snapshot_key).manifest
 
     def seal(self, snapshot_key: str, kind: str, text: str) -> str:
         """Keep patient text under a snapshot, encrypted. Returns what is kept, which is the first that came."""
@@ -309,6 +334,28 @@ class Store:
         query = select(DisclosureRow).where(DisclosureRow.encounter_id == encounter_id).order_by(DisclosureRow.id)
         with self._sessions() as session:
             return [(row.at, row.report) for row in session.scalars(query)]
+
+    # --- what asking a model took ---
+
+    def asked_model(self, request: ModelRequest) -> None:
+        """Write down what asking a model took, also where it failed."""
+        with self._sessions.begin() as session:
+            session.add(ModelRequestRow(**{f.name: getattr(request, f.name) for f in fields(request)}))
+
+    def model_requests(
+        self, *, since: datetime | None = None, encounter: tuple[str, str] | None = None
+    ) -> list[ModelRequest]:
+        """What asking models took, oldest first; since an instant, of one visit (EHR and Encounter), or all."""
+        query = select(ModelRequestRow).order_by(ModelRequestRow.id)
+        if since is not None:
+            query = query.where(ModelRequestRow.at > since)
+        if encounter is not None:
+            query = query.where(ModelRequestRow.ehr_id == encounter[0], ModelRequestRow.encounter_id == encounter[1])
+        with self._sessions() as session:
+            return [
+                ModelRequest(**{f.name: getattr(row, f.name) for f in fields(ModelRequest)})
+                for row in session.scalars(query)
+            ]
 
     # --- drafts ---
 

@@ -255,3 +255,24 @@ class WantedRow(Base):
     ehr_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     encounter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     at: Mapped[datetime] = mapped_column(Instant)
+
+
+class ModelRequestRow(Base):
+    """What asking a model about a visit took; `failed` names the kind of failure, if it was one. Cents may be fractions."""
+
+    __tablename__ = "model_request"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    ehr_id: Mapped[str] = mapped_column(String(32))
+    encounter_id: Mapped[str] = mapped_column(String(64), index=True)
+    snapshot_key: Mapped[str] = mapped_column(ForeignKey("snapshot.key"))
+    model: Mapped[str] = mapped_column(String(128))
+    prompt: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime] = mapped_column(Instant, index=True)
+    requests: Mapped[int]
+    input_tokens: Mapped[int]
+    cached_tokens: Mapped[int]
+    output_tokens: Mapped[int]
+    seconds: Mapped[float]
+    cents: Mapped[float]
+    failed: Mapped[str | None] = mapped_column(String(40))

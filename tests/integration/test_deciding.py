@@ -334,6 +334,22 @@ def test_a_launch_of_one_client_opens_no_other_s_visit(ehr: Ehr, house: House) -
     assert "H0031" not in answer.text
 
 
+def test_a_visit_that_the_token_could_read_is_still_another_client_s(ehr: Ehr, house: House) -> None:
+    """Whatever an EHR lets through, the page shows the launched client's visits only."""
+    visitor = Visitor(house)
+    visitor.launch(ehr, "h0031-complete", "prac-lcsw")
+    session = house.people.session(visitor.cookies["claimwright"], house.settings.web)
+    assert session is not None
+    (launch, *_) = house.people.launches(session.id)
+    mixed = house.people.launched(
+        session.id, "sandbox", patient_id="somebody-else", encounter_id="h0031-complete", tokens_of=launch.id
+    )
+    answer = visitor.get(f"/v/{mixed.id}")
+    assert answer.status_code == 403
+    assert "another client" in answer.text
+    assert "H0031" not in answer.text
+
+
 def test_two_charts_in_two_tabs_never_mix(ehr: Ehr, house: House) -> None:
     """A decision on one page, sent to the other's address, decides nothing."""
     visitor = Visitor(house)

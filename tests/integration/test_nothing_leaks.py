@@ -133,23 +133,23 @@ def planted(resources: list[Json]) -> list[Json]:
 
 
 class Echo(Answer):
-    """A valid reply made for the request: one line of its first code, quoting a placeholder of its first note."""
+    """A valid answer made for the request: its first code is given, quoting a placeholder of its first note."""
 
     asked: Callable[[], bytes]
 
     @property
     def raw(self) -> bytes:
         request = json.loads(self.asked())
-        schema = json.dumps(request["response_format"])
-        first = {k: re.search(rf'"{k}": {{[^{{}}]*?"(?:enum": \[|const": )"([^"]+)"', schema) for k in KEYS}
-        code, note, element = (m[1] if m else "" for m in first.values())
+        parts = request["response_format"]["json_schema"]["schema"]["$defs"]
+        codes, elements = parts["Codes"]["required"], parts["Elements"]["required"]
+        note = re.search(r'"note": "([^"]+)"', request["messages"][1]["content"].splitlines()[-1])
         mark = re.search(r"\b(?:CLIENT|PERSON|MRN)-\d{3}\b", request["messages"][1]["content"])
-        quote = {"note": note, "element": element, "text": mark[0] if mark else "Signed by"}
-        line = {"code": code, "units": 1, "modifiers": [], "quotes": [quote]}
-        return json.dumps(completion({"content": json.dumps({"lines": [line], "nothing_because": None})})).encode()
-
-
-KEYS = ("code", "note", "element")
+        quote = {"note": note[1] if note else "", "shows": "time", "text": mark[0] if mark else "Signed by"}
+        said = {c: {"given": "no", "units": 0, "modifiers": [], "quotes": []} for c in codes}
+        said[codes[0]] = {"given": "yes", "units": 1, "modifiers": [], "quotes": [quote]}
+        shown = {e: {"shown": False, "note": None, "text": None} for e in elements}
+        answer = {"codes": said, "elements": shown, "missed": None, "nothing_because": None}
+        return json.dumps(completion({"content": json.dumps(answer)})).encode()
 
 
 def completion(message: Json) -> Json:

@@ -67,7 +67,6 @@ def model() -> Iterator[Model]:
             model_seconds=240,
             model_total_seconds=480,
             model_output_tokens=900,
-            reply_lines=2,
             reply_quotes=2,
             reply_quote_characters=60,
         )
