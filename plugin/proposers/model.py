@@ -152,9 +152,9 @@ class Model:
                     raise InvalidReply("the model's answer does not follow the schema, also after one repair") from None
                 wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['type']}" for e in problem.errors()[:20])
                 repair = (
-                    f"That does not follow the schema ({wrong}). Answer again with the corrected JSON object alone."
+                    f"\nAn answer before did not follow the schema ({wrong}). Answer with the one JSON object alone."
                 )
-                talk += [{"role": "assistant", "content": text}, {"role": "user", "content": repair}]
+                talk[1] = talk[1] | {"content": talk[1]["content"] + repair}  # not its own words: they passed no gate
         raise AssertionError("the second answer was returned or refused")
 
     def _body(self, talk: list[dict[str, str]]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _TITLES = {
     "DX": "Diagnoses",
     "EDIT": "What lines do to each other",
     "EVID": "Do the quoted words stand in the note?",
+    "ASK": "What is asked for",
     "FACT": "Facts supplied outside the note",
     "MOD": "Modifiers",
     "NOTE": "The notes",
