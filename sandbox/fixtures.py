@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -67,6 +68,15 @@ def load(half: str) -> Iterator[Fixture]:
     """The fixtures of one half in the order of their names."""
     for folder in sorted(p for p in (ROOT / half).iterdir() if (p / "visit.json").is_file()):
         yield load_one(folder)
+
+
+def digest(half: str) -> str:
+    """SHA-256 over a half's files, their paths and bytes in order: what was written down before the half's first run."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in (ROOT / half).rglob("*") if p.is_file()):
+        content = path.read_bytes()
+        total.update(f"{path.relative_to(ROOT / half).as_posix()} {len(content)}\n".encode() + content)
+    return total.hexdigest()
 
 
 def load_one(folder: Path) -> Fixture:
