@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -9,6 +11,7 @@ import pytest
 
 from guardrails import Outcome, Proposal, check, policies
 from guardrails.codebook import Codebook
+from guardrails.evidence import find
 from guardrails.policies import Policy
 from guardrails.visit import Context, Diagnosis, NoteStatus, VisitStatus
 from tests.conftest import (
@@ -419,3 +422,19 @@ def test_a_templates_placeholder_documents_nothing(prove: Prove, placeholder: st
     )
     assert "DOC-S12" in ids(prove(a_visit(a_note(text)), asked("H2014", 3)))
     assert "DOC-S12" not in ids(prove(a_visit(a_note(filled)), asked("H2014", 3)))
+
+
+def test_a_quote_stands_where_its_words_do_whatever_blanks_are_between_them() -> None:
+    """A second way of looking, by a pattern, finds the same places in texts made of a few letters and many blanks."""
+    chance, blanks = random.Random(5), " \n\t\xa0\u2003\u200b\x1f"
+    stood = 0
+    for _ in range(4000):
+        text = "".join(chance.choice("ab" + blanks) for _ in range(chance.randrange(30)))
+        words = text[chance.randrange(len(text) + 1) :][: chance.randrange(12)].split()
+        quote = "".join(word + chance.choice(blanks) for word in words)
+        match = re.search(r"\s+".join(map(re.escape, quote.split())), text) if quote.strip() else None
+        exactly = text.find(quote) if quote.strip() else -1
+        expected = (exactly, exactly + len(quote)) if exactly >= 0 else match and match.span()
+        assert find(text, quote) == expected
+        stood += expected is not None
+    assert stood > 1000
