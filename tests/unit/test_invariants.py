@@ -14,6 +14,7 @@ from guardrails.codebook import Codebook
 from guardrails.evidence import find
 from guardrails.policies import Policy
 from guardrails.visit import Context, Diagnosis, NoteStatus, VisitStatus
+from guardrails.visit_status import LONGEST_READ
 from tests.conftest import (
     BACHELOR,
     DAY,
@@ -422,6 +423,15 @@ def test_a_templates_placeholder_documents_nothing(prove: Prove, placeholder: st
     )
     assert "DOC-S12" in ids(prove(a_visit(a_note(text)), asked("H2014", 3)))
     assert "DOC-S12" not in ids(prove(a_visit(a_note(filled)), asked("H2014", 3)))
+
+
+def test_a_note_longer_than_is_written_of_a_visit_is_not_read(prove: Prove) -> None:
+    """A quarter of a million characters is the longest: beyond, nothing is ready and nothing is looked for."""
+    text = SKILLS.format(start="2:00 PM", stop="2:45 PM")
+    fits, too_long = (a_visit(a_note(text + " " * (size - len(text)))) for size in (LONGEST_READ, LONGEST_READ + 1))
+    assert prove(fits, asked("H2014", 3)).lines
+    verdicts = prove(too_long, asked("H2014", 3))
+    assert (ids(verdicts), verdicts.verdicts[0].outcome) == ({"NOTE-041"}, Outcome.HELD)
 
 
 def test_a_quote_stands_where_its_words_do_whatever_blanks_are_between_them() -> None:
