@@ -206,7 +206,8 @@ def check(
         findings.extend(_one(code, m, clinician, codebook, policy, on))
         findings.extend(_age(m, codebook, visit, on))
         findings.extend(_presence(code, m, readings))
-    findings.extend(_sets(modifiers, codebook))
+    if len(single) > 1:
+        findings.extend(_sets(modifiers, codebook))
     findings.extend(_group(code, modifiers, readings))
     findings.extend(_asked_for(code, modifiers, policy))
     if "UK" in modifiers:

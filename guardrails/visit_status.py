@@ -220,6 +220,7 @@ INSTRUCTION = rule(
 )
 
 
+_KNOWN_LABELS = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
 LONGEST_READ = 250_000
 """Characters of the longest note that is read: some seventy pages. However hostile, it is read within a second."""
 
@@ -243,8 +244,7 @@ def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
     protected = protected_labels(visit)
     if protected and not context.disclosure_basis:
         findings.append(found(PART_2, label=", ".join(protected)))
-    known = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
-    unknown = sorted(labels - known)
+    unknown = sorted(labels - _KNOWN_LABELS)
     if unknown:
         shown = dict.fromkeys(label if label in NAMED_LABELS else "one of the site's own" for label in unknown)
         findings.append(found(UNKNOWN_LABEL, label=", ".join(shown)))
