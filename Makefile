@@ -56,9 +56,10 @@ docs: $(READY)   ## write docs/rules.md and the README's measured parts anew
 score: $(READY)  ## the baseline on both halves of the fixtures, before and after the rules
 	@$(BIN)/python -m sandbox.score
 
-bench: $(READY)  ## proofs per second, the pipeline's own time per visit, notes read per second by format
+bench: $(READY)  ## proofs per second, hostile notes, the pipeline's own time per visit, notes read per second by format
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock --no-deps
 	$(BIN)/python -m benchmarks.proofs
+	$(BIN)/python -m benchmarks.hostile
 	$(BIN)/python -m benchmarks.beside
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.reading

@@ -64,6 +64,9 @@ def main() -> None:
     policy, context = policies.load("medicaid-whole-unit"), Context(today=date(2026, 3, 9))
     proposals = [case.proposals[0] for case in fixture.cases][:3]
     readings = read_notes(visit, book)
+    started = time.perf_counter()
+    check(visit, context, proposals, (), book, policy)
+    print(f"the first visit, for which the patterns are compiled: {(time.perf_counter() - started) * 1e3:.0f} ms")
     size = sum(len(n.text) for n in visit.notes)
     long = _of_length(visit, 5000)
     print(
@@ -75,15 +78,10 @@ def main() -> None:
         timed(lambda: check(visit, context, proposals, (), book, policy, readings=readings)),
         len(proposals),
     )
-    report("reading one note", timed(lambda: read_notes(visit, book)))
     report("from that text to verdicts, visits", timed(lambda: check(visit, context, proposals, (), book, policy)))
     report(
         "from 5,000 characters to verdicts, visits", timed(lambda: check(long, context, proposals, (), book, policy))
     )
-    hostile = _of_length(visit, 1_000_000)
-    started = time.perf_counter()
-    check(hostile, context, proposals, (), book, policy)
-    print(f"from a million characters to verdicts, once: {time.perf_counter() - started:.2f} s")
     line = check(visit, context, proposals[:1], (), book, policy, readings=readings).lines[0]
     claim = claims.draft_claim(visit, [line] * 6, created=datetime.now(UTC), incomplete=False)
     beside = report("beside: fhir.resources validates a six-line Claim", timed(lambda: Claim.model_validate(claim)))

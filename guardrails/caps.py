@@ -64,8 +64,9 @@ def of_lines(
     assert on is not None  # visit_status stops visits without a date
     elsewhere = context.client_lines.values if isinstance(context.client_lines, Known) else ()
     elsewhere = tuple(line for line in elsewhere if line.visit_id != visit.id)
+    codes = {c.code.code for c in alive}
     for cap in (*policy.caps, *codebook.edits.frequencies, *_of_their_nature(alive)):
-        if not _of_age(cap, visit, on):
+        if codes.isdisjoint(cap.codes) or not _of_age(cap, visit, on):
             continue
         named = _named_by_others(cap, policy)
         mine = [c for c in alive if c.line and c.code.code in cap.codes and _counts(cap, named, c.line.modifiers)]

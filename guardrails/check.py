@@ -23,7 +23,7 @@ from guardrails import (
     visit_status,
 )
 from guardrails.codebook import Code, Codebook, UnitRule, normalize
-from guardrails.documented_time import DocumentedTime, documented_time
+from guardrails.documented_time import DocumentedTime, Stated, documented_time
 from guardrails.examined import Examined
 from guardrails.policies import Policy, QuarterHourRule
 from guardrails.reading import Reading, read
@@ -88,7 +88,8 @@ def check(
     readings = read_notes(visit, codebook) if readings is None else readings
     about_visit = visit_status.attended(visit, context, tuple(readings.values()))
     stopping = tuple(f for f in about_visit if f.effect is not Effect.WARN)
-    begun = [_begin(proposal, visit, codebook, policy, readings) for proposal in proposals]
+    stated: dict[tuple[str, ...], Stated] = {}
+    begun = [_begin(proposal, visit, codebook, policy, readings, stated) for proposal in proposals]
     shares = _shares(begun, policy)
     examined = [
         _examine(position, each, shares, visit, context, stopping, codebook, policy, supplied)
@@ -98,11 +99,12 @@ def check(
     across = claim_edits.across_lines(candidates, visit, context, codebook, policy)
     verdicts = []
     for position, (_, verdict) in enumerate(examined):
-        findings = (*verdict.findings, *across.get(position, ()))
-        outcome = outcome_of(findings)
+        further = across.get(position, ())
+        findings = (*verdict.findings, *further)
+        outcome = outcome_of(findings) if further else verdict.outcome
         fix = verdict.fix if outcome is Outcome.HELD and position not in across else None
         line = verdict.line if outcome is not Outcome.REJECTED else None
-        verdicts.append(replace(verdict, findings=findings, outcome=outcome, fix=fix, line=line))
+        verdicts.append(Verdict(proposal=verdict.proposal, outcome=outcome, findings=findings, line=line, fix=fix))
     return Verdicts(
         verdicts=_numbered(verdicts, visit),
         findings=(*about_visit, *refused),
@@ -177,8 +179,14 @@ class _Begun:
 
 
 def _begin(
-    proposal: Proposal, visit: Visit, codebook: Codebook, policy: Policy, readings: dict[str, Reading]
+    proposal: Proposal,
+    visit: Visit,
+    codebook: Codebook,
+    policy: Policy,
+    readings: dict[str, Reading],
+    stated: dict[tuple[str, ...], Stated],
 ) -> _Begun:
+    """`stated` are the times of the notes that proposals before this one rest on, by the notes' ids."""
     on = visit.date_of_service
     assert on is not None  # visit_status.status stops visits without a date
     resolved = code_validity.resolve(proposal, on, codebook, policy)
@@ -186,7 +194,10 @@ def _begin(
         return _Begun(proposal, resolved, evidence.NOTHING, (), DocumentedTime(None, ()))
     proof = evidence.prove(proposal, visit)
     read_here = tuple(readings[note.id] for note in proof.notes if note.id in readings)
-    time = documented_time(visit, read_here, proof.spans, resolved.code, policy)
+    notes = tuple(reading.note_id for reading in read_here)
+    if notes not in stated and not any(reading.crowded for reading in read_here):
+        stated[notes] = Stated(visit, read_here, policy)
+    time = documented_time(visit, read_here, proof.spans, resolved.code, policy, stated=stated.get(notes))
     return _Begun(proposal, resolved, proof, read_here, time)
 
 
@@ -234,7 +245,8 @@ def _examine(
     findings += code_validity.payer_takes(code, policy, visit)
     findings += code_validity.eligible(code, proof.clinician, visit, policy)
     findings += proof.findings
-    holders = {quote.note_id for quote in proof.spans}
+    spans = proof.spans
+    holders = {quote.note_id for quote in spans}
     findings += code_validity.documented_service(
         code, [r for r in read_here if r.note_id in holders] or read_here, codebook
     )
@@ -277,7 +289,7 @@ def _examine(
             rendering_id=proof.clinician.id,
             minutes=time.minutes,
             arithmetic=allowed.arithmetic,
-            quotes=proof.spans,
+            quotes=spans,
         )
     elif code.unit_rule is UnitRule.INSTRUMENT and outcome_of(findings) is Outcome.READY:  # nothing else says why not
         findings.append(found(time_units.NOTHING_COUNTED, code=code.code))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from guardrails import edit_tables
 from guardrails.edit_tables import EditTables
-from guardrails.patterns import Pattern, PatternError
+from guardrails.patterns import Pattern, PatternError, Sieve
 from guardrails.rules import CuredBy, Effect, Rule, registered
 
 HCPCS_SYSTEM = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
@@ -149,6 +149,8 @@ class Credential:
 class Element:
     """A documentation element (domain 4) and the signals by which our own detector finds it.
 
+    `titled` stands among a note's titles, a line each, wherever one of them is one of the `headings`.
+
     Where `denial_is_absence`, words that the note denies ("no safety plan was made") do not show it; a history or a risk
     that the client denies is documented all the same.
     """
@@ -157,6 +159,7 @@ class Element:
     rule: Rule
     headings: tuple[re.Pattern[str], ...]
     words: tuple[Pattern, ...]
+    titled: Pattern | None = None
     denial_is_absence: bool = False
 
 
@@ -194,6 +197,20 @@ class Codebook:
     def _icd(self) -> tuple[Icd10Cm, ...]:
         packaged = (_icd10cm(*each) for each in self.icd_sources)
         return tuple(sorted((*packaged, *self.further_icd10cm), key=lambda year: year.covers_from))
+
+    @cached_property
+    def _sieves(self) -> dict[tuple[Pattern, ...], Sieve]:
+        return {}
+
+    def sieve(self, further: tuple[Pattern, ...]) -> Sieve:
+        """The tables' patterns for notes, and further ones, to be looked for together; made once."""
+        made = self._sieves.get(further)
+        if made is None:
+            words = (pattern for element in self.elements.values() for pattern in element.words)
+            named = (pattern for _, pattern in self.diagnosis_words)
+            made = Sieve((*further, *words, *named, *self.services.values(), *self.instruments.values()))
+            self._sieves[further] = made
+        return made
 
     def icd10cm(self, on: date) -> Icd10Cm | None:
         """The year of ICD-10-CM in force on a date; past the newest, the newest; None before the oldest that is loaded."""
@@ -335,11 +352,17 @@ def _elements(data: Traversable) -> dict[str, Element]:
                 row["id"],
             ),
             headings=tuple(headings.get(row["id"], ())),
+            titled=_any_line(headings.get(row["id"], ())),
             words=tuple(words.get(row["id"], ())),
             denial_is_absence=row["denial"] == "absent",
         )
         for _, row in _rows(data / "elements.csv")
     }
+
+
+def _any_line(headings: Sequence[re.Pattern[str]]) -> Pattern | None:
+    either = "|".join(f"(?:{heading.pattern})" for heading in headings)
+    return Pattern(f"^(?:{either})$", re.IGNORECASE | re.MULTILINE) if headings else None
 
 
 def _requirements(data: Traversable, elements: Mapping[str, Element]) -> dict[str, dict[str, Effect]]:

@@ -157,11 +157,14 @@ def _in_tables(pointers: Sequence[str], on: date, codebook: Codebook) -> Iterato
         return
     for pointer in pointers:
         plain = pointer.replace(".", "")
-        authority = f"ICD-10-CM table of {table.covers_from.isoformat()}; domain DX-02"
         if plain in table.categories:
-            yield found(NOT_BILLABLE, code=pointer, authority=authority)
+            wrong = NOT_BILLABLE
         elif plain not in table.billable and on <= table.covers_through:
-            yield found(NOT_IN_ICD, code=pointer, authority=authority)
+            wrong = NOT_IN_ICD
+        else:
+            continue
+        authority = f"ICD-10-CM table of {table.covers_from.isoformat()}; domain DX-02"
+        yield found(wrong, code=pointer, authority=authority)
 
 
 def _of_the_kind(code: Code, pointers: Sequence[str], charted: Sequence[str], policy: Policy) -> Iterator[Finding]:

@@ -78,7 +78,10 @@ def elements(
     code: Code, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook, policy: Policy
 ) -> tuple[Finding, ...]:
     """A finding for each element that the service must document and the record does not show."""
-    required = dict(codebook.requirements.get(code.service or "", {})) | policy.of(code.code).documentation
+    required = codebook.requirements.get(code.service or "", {})
+    asked = policy.of(code.code).documentation
+    if asked:
+        required = dict(required) | asked
     findings = []
     for element_id, effect in required.items():
         element = codebook.elements.get(element_id)
@@ -96,8 +99,9 @@ def elements(
 
 def shown(element_id: str, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook) -> bool:
     """Whether the record shows an element: our detector found it, else a quote said to show it has its signals."""
-    if any(element_id in reading.elements for reading in readings):
-        return True
+    for reading in readings:
+        if element_id in reading.elements:
+            return True
     words = codebook.elements[element_id].words
     texts = {note.id: note.text for note in evidence.notes}
     return any(

@@ -177,22 +177,63 @@ class _Placed:
     interval: Interval
 
 
+class Stated:
+    """The times that some notes of a visit state, placed on its day once for all lines that rest on them."""
+
+    def __init__(self, visit: Visit, readings: Sequence[Reading], policy: Policy) -> None:
+        self._visit, self.readings = visit, readings
+        self.statements = [(r, s) for r in readings for s in r.times]
+        self.sessions = [
+            (r, s)
+            for r, s in self.statements
+            if isinstance(s, ClockRange) and s.role is Role.SESSION and _this_day(s, visit)
+        ]
+        self.complete = [(r, s) for r, s in self.sessions if s.end is not None]
+        self.totals = [(r, s) for r, s in self.statements if isinstance(s, Duration) and s.role is Role.SESSION]
+        self.unclear = [r.at(s.span) for r, s in self.statements if s.role is Role.UNCLEAR]
+        self.unclear += [r.at(r.interruption) for r in readings if r.interruption]
+        self.placed: list[_Placed] = []
+        self.problems: list[Finding] = []
+        self.added = _by_addendum(visit, readings, self.sessions, self.complete)
+        stated = [(r.at(s.span), s) for r, s in self.complete]
+        for where, clock in [*stated, self.added] if self.added is not None else stated:
+            interval, problem = _place(clock, visit, policy)
+            if interval is not None:
+                self.placed.append(_Placed(where, interval))
+            elif problem is not None:
+                self.problems.append(found(problem, where=[where]))
+        self.corrected = _corrected_elsewhere(visit, readings, self.sessions, self.complete)
+        self._clocked: dict[tuple[int, ...], tuple[Minutes | None, list[Finding]]] = {}
+
+    def from_clock(
+        self, placed: Sequence[_Placed], totals: list[tuple[Reading, Duration]]
+    ) -> tuple[Minutes | None, list[Finding]]:
+        """The minutes of some of the placed times, as `_from_clock`."""
+        which = (*map(id, placed), -1, *(id(s) for _, s in totals))
+        if which not in self._clocked:
+            self._clocked[which] = _from_clock(self._visit, placed, self.readings, totals)
+        return self._clocked[which]
+
+
 def documented_time(
-    visit: Visit, readings: Sequence[Reading], cited: Iterable[Quote], code: Code, policy: Policy
+    visit: Visit,
+    readings: Sequence[Reading],
+    cited: Iterable[Quote],
+    code: Code,
+    policy: Policy,
+    *,
+    stated: Stated | None = None,
 ) -> DocumentedTime:
     """The countable minutes for a line of `code`, from the notes that hold its evidence.
 
-    `cited` are the line's proven quotes: where a note states several separate times, they say which are meant.
+    `cited` are the line's proven quotes: where a note states several separate times, they say which are meant. `stated`
+    are the readings' times, where the caller has them already.
     """
     if any(reading.crowded for reading in readings):
         return DocumentedTime(None, (found(CROWDED),))
-    problems: list[Finding] = []
-    statements = [(r, s) for r in readings for s in r.times]
-    sessions = [
-        (r, s) for r, s in statements if isinstance(s, ClockRange) and s.role is Role.SESSION and _this_day(s, visit)
-    ]
-    complete = [(r, s) for r, s in sessions if s.end is not None]
-    totals = [(r, s) for r, s in statements if isinstance(s, Duration) and s.role is Role.SESSION]
+    stated = stated or Stated(visit, readings, policy)
+    statements, sessions, complete = stated.statements, stated.sessions, stated.complete
+    totals = stated.totals
     if code.service == "psychotherapy_add_on":
         return _apart(statements, complete, visit, policy)
     if code.service == "evaluation_and_management":
@@ -202,33 +243,19 @@ def documented_time(
     if code.unit_rule is UnitRule.PER_MONTH or code.service == "collaborative_care":
         return _of_the_month([(r, s) for r, s in statements if isinstance(s, Duration)], code)
 
-    placed: list[_Placed] = []
-    for reading, clock in complete:
-        where = reading.at(clock.span)
-        interval, problem = _place(clock, visit, policy)
-        if interval is not None:
-            placed.append(_Placed(where, interval))
-        elif problem is not None:
-            problems.append(found(problem, where=[where]))
-    added = _by_addendum(visit, readings, sessions, complete)
-    if added is not None:
-        where, clock = added
-        interval, problem = _place(clock, visit, policy)
-        if interval is not None:
-            placed.append(_Placed(where, interval))
-        elif problem is not None:
-            problems.append(found(problem, where=[where]))
-    elif not complete and not totals and sessions:
+    placed, problems = list(stated.placed), list(stated.problems)
+    if stated.added is None and not complete and not totals and sessions:
         problems.append(found(NO_STOP, where=[r.at(s.span) for r, s in sessions]))
 
-    corrected = _corrected_elsewhere(visit, readings, sessions, complete)
-    if corrected:
-        problems.append(found(DISAGREE, where=corrected))
+    if stated.corrected:
+        problems.append(found(DISAGREE, where=stated.corrected))
         placed, complete = [], []
     if code.service in _PROGRAMMES:  # the day's parts stand within arrival and departure
         placed = [p for p in placed if not any(_inside(p.interval, other.interval) for other in placed)]
     distinct = {p.interval for p in placed}
-    if len(distinct) > len(union(distinct)):  # two stated times overlap and differ: the wider is not chosen
+    if len(distinct) > 1 and len(distinct) > len(
+        union(distinct)
+    ):  # two stated times overlap and differ: the wider is not chosen
         problems.append(found(DISAGREE, where=[p.quote for p in placed]))
         placed, complete = [], []
     placed, ambiguous = _choose(placed, tuple(cited))
@@ -237,7 +264,7 @@ def documented_time(
 
     minutes: Minutes | None = None
     if placed:
-        minutes, disagreement = _from_clock(visit, placed, readings, totals)
+        minutes, disagreement = stated.from_clock(placed, totals)
         problems.extend(disagreement)
         if minutes is not None and sum(minutes.contacts) != minutes.minutes and policy.contacts_apart(code.code):
             problems.append(found(BREAK_NOT_PLACED, where=minutes.where))
@@ -255,22 +282,17 @@ def documented_time(
             problems.append(found(NO_TIME))
     if minutes is not None and minutes.source != "period":
         problems.extend(_against_period(visit, minutes, policy))
-        unclear = [r.at(s.span) for r, s in statements if s.role is Role.UNCLEAR]
-        unclear += [r.at(r.interruption) for r in readings if r.interruption]
-        if unclear:
-            problems.append(found(UNCLEAR_PART, where=unclear))
+        if stated.unclear:
+            problems.append(found(UNCLEAR_PART, where=stated.unclear))
 
-    over_dates = [
-        r.at(span)
-        for r in readings
-        for when, span in r.service_dates
-        if visit.date_of_service and when > visit.date_of_service
-    ]
     if code.unit_rule in UNTIMED_RULES and code.from_minute is None:
         problems = [p for p in problems if p.rule_id != NO_TIME.id and p.rule_id != NO_STOP.id]
         problems = [_softened(p) for p in problems]
-    if over_dates and code.service in _CONCLUDED:
-        problems.append(found(OVER_DATES, where=over_dates))
+    if code.service in _CONCLUDED:
+        on = visit.date_of_service
+        over_dates = [r.at(span) for r in readings for when, span in r.service_dates if on and when > on]
+        if over_dates:
+            problems.append(found(OVER_DATES, where=over_dates))
     return DocumentedTime(minutes, tuple(problems))
 
 
@@ -410,7 +432,7 @@ def _within(visit: Visit, interval: Interval, policy: Policy) -> bool:
 
 def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Placed], list[_Placed]]:
     """Where separate times stand in the note, those that the line's quotes cover; all of them where none or all are."""
-    if len(union(p.interval for p in placed)) < 2:
+    if len(placed) < 2 or len(union(p.interval for p in placed)) < 2:
         return placed, []
     covered = [p for p in placed if any(_overlap(p.quote, q) for q in cited)]
     if not covered:
@@ -443,7 +465,7 @@ def _length(interval: Interval) -> int:
 
 
 def _from_clock(
-    visit: Visit, placed: list[_Placed], readings: Sequence[Reading], totals: list[tuple[Reading, Duration]]
+    visit: Visit, placed: Sequence[_Placed], readings: Sequence[Reading], totals: list[tuple[Reading, Duration]]
 ) -> tuple[Minutes | None, list[Finding]]:
     intervals = union(p.interval for p in placed)
     gross = sum(_length(i) for i in intervals)

@@ -7,8 +7,9 @@ look-alike characters, no edit distance. Work is linear in note and quotes.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from guardrails.rules import CuredBy, Effect, rule
 from guardrails.verdict import Finding, Proposal, Quote, Quoted, found
@@ -97,8 +98,8 @@ def prove(proposal: Proposal, visit: Visit) -> Evidence:
         findings.append(found(NOT_IN_NOTE, count=missing))
     if unusable:
         findings.append(found(NOT_EVIDENCE))
-    holders = [note for note in usable if any(quote.note_id == note.id for quote, _ in proven)]
-    authors = {note.author.id: note.author for note in holders if note.author}
+    holders = {quote.note_id for quote, _ in proven}
+    authors = {note.author.id: note.author for note in usable if note.id in holders and note.author}
     if len(authors) > 1:
         findings.append(found(TWO_CLINICIANS))
     clinician = next(iter(authors.values()), None) or visit.rendering
@@ -106,22 +107,35 @@ def prove(proposal: Proposal, visit: Visit) -> Evidence:
     return Evidence(tuple(proven), notes, clinician, tuple(findings))
 
 
-def find(text: str, quote: str) -> tuple[int, int] | None:
-    """Where a quote stands in a text, in code points: exactly, else with runs of white space folded; nothing fuzzier."""
+def find(text: str, quote: str, folded: Callable[[], str] | None = None) -> tuple[int, int] | None:
+    """Where a quote stands in a text, in code points: exactly, else with runs of white space folded; nothing fuzzier.
+
+    `folded` gives the text with its runs of white space folded, where somebody keeps it.
+    """
     if not quote or quote.isspace():
         return None
     at = text.find(quote)
     if at >= 0:
         return at, at + len(quote)
-    words = quote.split()
-    match = re.compile(r"\s+".join(map(re.escape, words))).search(text)
-    return match.span() if match else None
+    words, whole = " ".join(quote.split()), folded() if folded else " ".join(text.split())
+    at = whole.find(words)
+    return (_unfolded(text, whole, at), _unfolded(text, whole, at + len(words) - 1) + 1) if at >= 0 else None
+
+
+def _unfolded(text: str, folded: str, at: int) -> int:
+    """Where a character of the folded text that is no blank stands in the text itself."""
+    before = folded.count(" ", 0, at)
+    word = next(islice(_WORD.finditer(text), before, None))
+    return word.start() + at - (folded.rfind(" ", 0, at) + 1)
+
+
+_WORD = re.compile(r"\S+")
 
 
 def _locate(quoted: Quoted, notes: Sequence[Note]) -> Quote | None:
     """The first note in which the words stand, and where."""
     for note in notes:
-        span = find(note.text, quoted.text) if quoted.note_id in (None, note.id) else None
+        span = find(note.text, quoted.text, note.folded) if quoted.note_id in (None, note.id) else None
         if span:
             return Quote(note.id, *span, note.text_hash)
     return None

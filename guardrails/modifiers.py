@@ -199,12 +199,15 @@ def check(
         return modifiers, (found(MALFORMED),)
     if len(modifiers) > 4:
         findings.append(found(MORE_THAN_FOUR))
-    findings.extend(found(REPEATED, modifier=m) for m, n in Counter(modifiers).items() if n > 1)
-    for m in dict.fromkeys(modifiers):
+    single = dict.fromkeys(modifiers)
+    if len(single) < len(modifiers):
+        findings.extend(found(REPEATED, modifier=m) for m, n in Counter(modifiers).items() if n > 1)
+    for m in single:
         findings.extend(_one(code, m, clinician, codebook, policy, on))
         findings.extend(_age(m, codebook, visit, on))
         findings.extend(_presence(code, m, readings))
-    findings.extend(_sets(modifiers, codebook))
+    if len(single) > 1:
+        findings.extend(_sets(modifiers, codebook))
     findings.extend(_group(code, modifiers, readings))
     findings.extend(_asked_for(code, modifiers, policy))
     if "UK" in modifiers:
@@ -283,6 +286,8 @@ def _age(modifier: str, codebook: Codebook, visit: Visit, on: date) -> list[Find
 
 def _presence(code: Code, modifier: str, readings: Sequence[Reading]) -> list[Finding]:
     """HR says that the client was there and HS that not; the code or the note may say otherwise (MC-06)."""
+    if modifier not in {"HR", "HS"}:
+        return []
     absent = [r.at(r.client_absent) for r in readings if r.client_absent]
     present = [r.at(span) for r in readings for span in r.elements.get("C24", ())]
     with_client = code.service == "family_psychotherapy" or (bool(present) and not absent)
@@ -319,12 +324,14 @@ def _headed(readings: Sequence[Reading]) -> bool:
 
 def _group(code: Code, modifiers: Sequence[str], readings: Sequence[Reading]) -> list[Finding]:
     """HQ against the note, for H and T codes counted in time; 90853 and its kind are groups already (GR-04)."""
-    marked = bool(_GROUP_MARKS & set(modifiers))
+    if not _GROUP_MARKS.isdisjoint(modifiers):
+        individual = [r.at(r.individual) for r in readings if r.individual]
+        return (
+            [found(GROUP_MISMATCH, where=individual[:1])] if individual and not any(r.group for r in readings) else []
+        )
+    if code.unit_rule is not UnitRule.PAYER15 or code.service not in _IN_GROUPS:
+        return []
     group = [r.at(r.group) for r in readings if r.group]
-    individual = [r.at(r.individual) for r in readings if r.individual]
-    if marked and individual and not group:
-        return [found(GROUP_MISMATCH, where=individual[:1])]
-    counted = code.unit_rule is UnitRule.PAYER15 and code.service in _IN_GROUPS
-    if not marked and counted and group and (not individual or _headed(readings)):
+    if group and (not any(r.individual for r in readings) or _headed(readings)):
         return [found(GROUP_UNMARKED, where=group[:1])]
     return []

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
+from itertools import count
 from typing import Any
 
 import pcre2
+
+from guardrails.prefilter import Index, Shape, shape
 
 _BEYOND_ASCII = re.compile(r"[^\x00-\x7f]")
 _FOLDED = {
@@ -51,13 +54,16 @@ def _folded(character: str) -> str:
 class Match:
     """A place where a pattern stands: as `re.Match`, for what the rules ask of it."""
 
-    __slots__ = ("_found", "_text")
+    __slots__ = ("_found", "_span", "_text")
 
     def __init__(self, found: pcre2.Match | re.Match[str], text: str) -> None:
         self._found, self._text = found, text
+        self._span: tuple[int, int] = found.span()
 
     def span(self, group: str | int = 0) -> tuple[int, int]:
         """Start and end of a group; (-1, -1) where it took no part."""
+        if group == 0:
+            return self._span
         span: tuple[int, int] = self._found.span(group)
         return span
 
@@ -74,6 +80,54 @@ class Match:
         return self._text[start:end] if start >= 0 else None
 
 
+class Folded:
+    """A text as patterns look at it, folded once for all of them. `ruled_out` are the bits of those that cannot stand in it."""
+
+    __slots__ = ("_data", "ruled_out", "text")
+
+    def __init__(self, text: str, ruled_out: int = 0) -> None:
+        self.text, self.ruled_out = plain(text), ruled_out
+        self._data: bytes | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The text in ASCII: a byte a character."""
+        if self._data is None:
+            self._data = self.text.encode("ascii")
+        return self._data
+
+
+class Sieve:
+    """Patterns that are looked for in one text after another: one pass over a text rules most of them out."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self.patterns = tuple(patterns)
+
+    @cached_property
+    def _index(self) -> Index:
+        return Index((pattern.bit, pattern.shape.needs) for pattern in self.patterns)
+
+    def ruled_out(self, text: str) -> int:
+        """The bits of those that can stand nowhere in a folded text, nor in a part of it that cuts no word in two."""
+        return self._index.ruled_out(text)
+
+    def fold(self, text: str) -> Folded:
+        """The text, and which of the patterns can stand nowhere in it."""
+        folded = Folded(text)
+        folded.ruled_out = self.ruled_out(folded.text)
+        return folded
+
+    def refold(self, folded: Folded, text: str, changed: Iterable[tuple[int, int]]) -> Folded:
+        """A folded text with some spans changed, all of whole words: what could not stand in it can only stand over those."""
+        anew, reach = Folded(text), self._index.longest
+        over = (anew.text[max(0, start - reach) : end + reach] for start, end in changed)
+        anew.ruled_out = folded.ruled_out & self.ruled_out("\n".join(over))
+        return anew
+
+
+_numbers = count()
+
+
 class Pattern:
     """A compiled pattern in the syntax of `re`, in ASCII; it looks at text as `plain` folds it.
 
@@ -82,45 +136,70 @@ class Pattern:
 
     def __init__(self, pattern: str, flags: re.RegexFlag = re.NOFLAG) -> None:
         self.pattern, self.flags = pattern, flags
+        self.bit = 1 << next(_numbers)
         # PCRE2 10.47's shortcut to a match's first characters misses some: (?:skill|focus)[^:]{0,6}: in "focus of:"
-        options = (
+        self._options = (
             pcre2.NOOPT
             | (pcre2.IGNORECASE if flags & re.IGNORECASE else 0)
             | (pcre2.MULTILINE if flags & re.MULTILINE else 0)
         )
-        self._compiled = pcre2.compile(pattern.encode("ascii"), options)
+        pcre2.compile(pattern.encode("ascii"), self._options, jit=False)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """What its syntax says of where it can stand."""
+        return shape(self.pattern, self.flags)
+
+    @cached_property
+    def _compiled(self) -> pcre2.Pattern:
+        """In machine code, made when first needed; a place that it cannot begin at is left after one look at its character."""
+        begins = self.shape.begins
+        ahead = "(?=[" + "".join(f"\\x{ord(c):02x}" for c in sorted(begins)) + "])" if begins else ""
+        return pcre2.compile(f"{ahead}(?:{self.pattern})".encode("ascii"), self._options)
 
     @cached_property
     def _patient(self) -> re.Pattern[str]:
         return re.compile(self.pattern, self.flags | re.ASCII)
 
-    def search(self, text: str, start: int = 0, end: int | None = None) -> Match | None:
+    def search(self, text: str | Folded, start: int = 0, end: int | None = None) -> Match | None:
         """The first place at or after `start`."""
-        text, end = plain(text), len(text) if end is None else end
-        try:
-            found = self._compiled.search(text.encode("ascii"), start, end)
-        except pcre2.LibraryError:
-            found = self._patient.search(text, start, end)
-        return Match(found, text) if found else None
+        folded = text if isinstance(text, Folded) else Folded(text)
+        if folded.ruled_out & self.bit:
+            return None
+        return self._search(folded, start, len(folded.text) if end is None else end)
 
-    def match(self, text: str) -> Match | None:
+    def _search(self, folded: Folded, start: int, end: int) -> Match | None:
+        try:
+            found = self._compiled.search(folded.data, start, end)
+        except pcre2.LibraryError:
+            found = self._patient.search(folded.text, start, end)
+        return Match(found, folded.text) if found else None
+
+    def match(self, text: str | Folded) -> Match | None:
         """The place that begins where the text does."""
-        text = plain(text)
+        folded = text if isinstance(text, Folded) else Folded(text)
+        if folded.ruled_out & self.bit:
+            return None
         try:
-            found = self._compiled.match(text.encode("ascii"))
+            found = self._compiled.match(folded.data)
         except pcre2.LibraryError:
-            found = self._patient.match(text)
-        return Match(found, text) if found else None
+            found = self._patient.match(folded.text)
+        return Match(found, folded.text) if found else None
 
-    def finditer(self, text: str) -> Iterator[Match]:
+    def finditer(self, text: str | Folded, start: int = 0, end: int | None = None) -> Iterator[Match]:
         """Every place, left to right, none over another."""
-        text, end = plain(text), 0
-        try:
-            for found in self._compiled.finditer(text.encode("ascii")):
-                yield Match(found, text)
-                end = found.end()
-        except pcre2.LibraryError:
-            yield from (Match(found, text) for found in self._patient.finditer(text, end))
+        folded = text if isinstance(text, Folded) else Folded(text)
+        if folded.ruled_out & self.bit:
+            return iter(())
+        return self._places(folded, start, len(folded.text) if end is None else end)
+
+    def _places(self, folded: Folded, start: int, end: int) -> Iterator[Match]:
+        if self.shape.begins is None:  # it may be empty, and what comes after an empty place is not for us to decide
+            yield from (Match(found, folded.text) for found in self._patient.finditer(folded.text, start, end))
+            return
+        while (match := self._search(folded, start, end)) is not None:
+            yield match
+            start = match.end()
 
 
 PatternError = pcre2.PatternError

@@ -146,35 +146,41 @@ def check(
 
 
 def _said(readings: Sequence[Reading], what: str) -> list[Quote]:
-    return [r.at(getattr(r, what)) for r in readings if getattr(r, what)]
+    return [r.at(span) for r in readings if (span := getattr(r, what))]
 
 
 def _against_note(place: PlaceOfService, readings: Sequence[Reading]) -> Iterator[Finding]:
-    distant = [*_said(readings, "video"), *_said(readings, "telephone")]
-    at_home, elsewhere = _said(readings, "client_at_home"), _said(readings, "client_elsewhere")
     in_person = _said(readings, "in_person")
-    if place.telehealth:
-        if in_person and not distant:
+    if in_person and (not place.telehealth or not _at_a_distance(readings)):
+        if place.telehealth:
             yield found(IN_PERSON, where=in_person[:1])
-        elif place.code == _HOME and elsewhere and not at_home:
+    elif place.telehealth:
+        at_home, elsewhere = _said(readings, "client_at_home"), _said(readings, "client_elsewhere")
+        if place.code == _HOME and elsewhere and not at_home:
             yield found(NOT_AT_HOME, where=elsewhere[:1])
         elif place.code != _HOME and at_home and not elsewhere:
             yield found(AT_HOME, where=at_home[:1])
-    elif distant and not in_person:
+    elif distant := _at_a_distance(readings):
         yield found(AT_A_DISTANCE, where=distant[:1])
+
+
+def _at_a_distance(readings: Sequence[Reading]) -> list[Quote]:
+    return [*_said(readings, "video"), *_said(readings, "telephone")]
 
 
 def _marks(
     code: Code, place: PlaceOfService, modifiers: Sequence[str], readings: Sequence[Reading], policy: Policy
 ) -> Iterator[Finding]:
     marked = [m for m in modifiers if m in _TELEHEALTH_MARKS]
-    heard_only = [] if _said(readings, "video") else _said(readings, "telephone")
     if marked and not place.telehealth:
         yield found(MARKED_IN_PERSON, modifier=marked[0])
     if place.telehealth and not marked and policy.telehealth.modifier != "not_needed":
         effect = Effect.HOLD if policy.telehealth.modifier == "required" else Effect.WARN
         yield found(UNMARKED, effect=effect)
-    if not heard_only or _said(readings, "in_person"):
+    if _said(readings, "in_person") or _said(readings, "video"):
+        return
+    heard_only = _said(readings, "telephone")
+    if not heard_only:
         return
     yield from (found(SOUND_ONLY, where=heard_only[:1], modifier=m) for m in marked if m in _SEEN)
     if policy.kind == "medicare" and place.telehealth and not _HEARD & set(marked):

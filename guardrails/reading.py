@@ -6,41 +6,46 @@ proposed for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from itertools import chain, islice
 from typing import TypeVar
 
+from guardrails import time_statements
 from guardrails.codebook import Codebook, Element
-from guardrails.patterns import Pattern, plain
+from guardrails.patterns import Folded, Pattern, plain
 from guardrails.time_statements import (
-    MOST_TIMES,
     ClockRange,
+    Crowded,
     LoneStop,
     Role,
     TimeStatement,
     dates_in,
     is_given_now,
     line_of,
-    lone_stops,
-    read_times,
+    times_and_stops,
     unclear_interruption,
 )
 from guardrails.verdict import Quote
 from guardrails.visit import Note
 
 T = TypeVar("T")
+Span = tuple[int, int]
 
-_HEADING = re.compile(
-    r"^[ \t]*(?:[#*-]+[ \t]*|\d{1,2}[.)][ \t]+)?(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'#-]{0,70}?)[ ]*(?:[:\t](?P<rest>[^\n]*)|$)",
-    re.MULTILINE,
+_HEADED_LINE = re.compile(  # possessive: a line is looked at once, whatever it is made of; after it comes the next
+    r"[ \t]*+(?:[#*-]++[ \t]*+|\d{1,2}[.)][ \t]++)?+"
+    r"(?:(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'#-]*+)(?:[:\t](?P<rest>[^\n]*+)|(?=\n|\Z)))?+[^\n]*+(?:\n++|\Z)"
 )
+_LONGEST_TITLE = 71
+_FIRST_LINE = re.compile(r"\s*+([^\n]*+)")
 _PLACEHOLDER = re.compile(
     r"^[\s.:_*-]*(?:\[[^\]]*\]|\{[^}]*\}|<[^>]*>|\*{2,}|_{2,}|n/?a|tbd|none documented|not assessed|not completed|to be (?:completed|determined)|pending"
     r"|deferred to next visit|see (?:the )?(?:\w+ ){0,3}(?:packet|chart|attached|form|intake|previous note|prior note)[^.]*|x{3,})?[\s.:_*-]*$",
     re.IGNORECASE,
 )
+_OPENS_PLACEHOLDER = frozenset(["", *".:_*-[{<NnTtPpDdSsXx"])
 _NO_SERVICE = Pattern(
     r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
     r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
@@ -66,7 +71,7 @@ _INDIVIDUAL = Pattern(
 )
 _SERVICE_LABEL = Pattern(
     r"^(?:type of |name of )?(?:service|svc|procedure|session|note|visit|encounter|contact|activity|modality|program)(?:[ /]+(?:type|code|name|modality|provided|delivered|rendered|description|title))*$|^services? (?:provided|delivered|rendered)$|^(?:type|title|document|document type)$",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _INSTRUCTION = Pattern(
     r"\b(?:ignore|disregard|forget) (?:all |any |the )?(?:previous|prior|above|earlier) (?:instructions?|rules?|prompts?)|\bsystem\s*:\s|\b(?:you are|act as) (?:now )?(?:an? )?(?:ai|assistant|coder|model)\b|\"code\"\s*:\s*\"|set verdict|<\|?(?:im_start|system)",
@@ -121,7 +126,7 @@ _UNCERTAIN = Pattern(
     re.IGNORECASE,
 )
 _SAID_UNCERTAIN = Pattern(
-    r"\b(?:rule[- ]?out|r/o|probable|suspect|possible|likely|questionable|consider|versus|vs|provisional)|\?",
+    r"\b(?:rule[- ]?out|r/o|probable|suspect|possible|likely|questionable|consider|versus|vs|provisional)",
     re.IGNORECASE,
 )
 _RULED_OUT_AFTER = Pattern(
@@ -144,13 +149,16 @@ _SCORED = Pattern(
 _MOST_NAMED = 200  # mentions of one instrument that are looked at
 _LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.MULTILINE)  # possessive: a megabyte of blanks is looked at once
 _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
+_WORD = re.compile(r"[A-Za-z]+")
+_TWO_WORDS = re.compile(r"\w\W+\w")
+_AFTER_LETTER = frozenset(" -.)")
 _DATE_LABEL = Pattern(
     r"\b(?:date of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|(?:service|session|visit|contact|encounter|group) date|DOS)\s*[:|]\s*",
     re.IGNORECASE,
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Section:
     """A heading and what stands under it: spans in the note's text."""
 
@@ -158,34 +166,38 @@ class Section:
     body: tuple[int, int]
     start: int
 
-    def text(self, whole: str) -> str:
-        """The section's words."""
-        return whole[self.body[0] : self.body[1]]
-
 
 class OnDemand(Mapping[str, T]):
-    """What a note shows under each name, looked for when somebody asks: a visit needs few of the many."""
+    """What a note shows under each name, looked for when somebody asks: a visit needs few of the many.
 
-    __slots__ = ("_find", "_found", "_names")
+    `find` gives the places one after another, and whether there is any is known from the first. `made` makes of all of them
+    what is given to who asks for them.
+    """
 
-    def __init__(self, names: Iterable[str], find: Callable[[str], T | None]) -> None:
-        self._names, self._find = names, find
-        self._found: dict[str, T | None] = {}
+    __slots__ = ("_find", "_found", "_made", "_names")
+
+    def __init__(
+        self, names: Collection[str], find: Callable[[str], Iterator[Span]], made: Callable[[list[Span]], T]
+    ) -> None:
+        self._names, self._find, self._made = names, find, made
+        self._found: dict[str, tuple[list[Span], Iterator[Span]]] = {}
+
+    def _begun(self, name: str) -> tuple[list[Span], Iterator[Span]]:
+        if name not in self._found:
+            places = self._find(name) if name in self._names else iter(())
+            self._found[name] = list(islice(places, 1)), places
+        return self._found[name]
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._found:
-            self._found[name] = self._find(name)
-        found = self._found[name]
-        if found is None:
+        found, further = self._begun(name)
+        if not found:
             raise KeyError(name)
-        return found
+        found.extend(further)
+        return self._made(found)
 
     def __contains__(self, name: object) -> bool:
-        try:
-            self[name]  # type: ignore[index]
-        except KeyError:
-            return False
-        return True
+        begun = self._found.get(name)  # type: ignore[call-overload]  # any object may be asked for
+        return bool((begun or self._begun(str(name)))[0])
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in self._names if name in self)
@@ -194,108 +206,197 @@ class OnDemand(Mapping[str, T]):
         return sum(1 for _ in self)
 
 
-@dataclass(frozen=True, kw_only=True)
+def _first_of(places: list[Span]) -> Span:
+    return places[0]
+
+
 class Reading:
-    """What was found in one note, as spans. Elements and services are looked for when a rule asks.
+    """What one note shows, as spans. Each thing is looked for when a rule asks for it, and once.
 
     Services are `declared` by the title or service line, `mentioned` as given in this contact, or `named` anywhere at all.
     """
 
-    note_id: str
-    text_hash: str
-    times: tuple[TimeStatement, ...] = ()
-    lone_stops: tuple[LoneStop, ...] = ()
-    crowded: bool = False  # more times are stated than can be told apart, so none is here
-    elements: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict, repr=False)
-    declared_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
-    mentioned_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
-    named_services: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
-    no_service: tuple[int, int] | None = None
-    client_absent: tuple[int, int] | None = None
-    group: tuple[int, int] | None = None
-    individual: tuple[int, int] | None = None
-    interruption: tuple[int, int] | None = None
-    instruction: tuple[int, int] | None = None
-    decision_making: tuple[str, tuple[int, int]] | None = None
-    subject: tuple[int, int] | None = None
-    transport: tuple[int, int] | None = None
-    video: tuple[int, int] | None = None
-    telephone: tuple[int, int] | None = None
-    in_person: tuple[int, int] | None = None
-    client_at_home: tuple[int, int] | None = None
-    client_elsewhere: tuple[int, int] | None = None
-    uncertain_diagnoses: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
-    instruments: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
-    service_dates: tuple[tuple[date, tuple[int, int]], ...] = ()
+    def __init__(self, note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> None:
+        self.note_id, self.text_hash = note.id, note.text_hash
+        self._note, self._codebook, self._client_names = note, codebook, client_names
 
-    def at(self, span: tuple[int, int]) -> Quote:
+    def at(self, span: Span) -> Quote:
         """A proven quote of this note."""
         return Quote(self.note_id, span[0], span[1], self.text_hash)
 
+    @cached_property
+    def _folded(self) -> Folded:
+        return self._codebook.sieve(_PATTERNS).fold(self._note.text)
+
+    @cached_property
+    def _clients(self) -> Folded:
+        """The text with the client's names as "pt", for what only the client can do."""
+        text = self._note.text
+        named = _client_named(text, self._client_names)
+        if not named:
+            return self._folded
+        apart = zip([0, *(end for _, end in named)], [*(start for start, _ in named), len(text)], strict=True)
+        words = iter([*("pt".ljust(end - start) for start, end in named), ""])
+        called = "".join(text[start:end] + next(words) for start, end in apart)
+        return self._codebook.sieve(_PATTERNS).refold(self._folded, called, named)
+
+    @cached_property
+    def _times(self) -> tuple[tuple[TimeStatement, ...], tuple[LoneStop, ...]] | None:
+        try:
+            return times_and_stops(self._folded)
+        except Crowded:
+            return None
+
+    @property
+    def times(self) -> tuple[TimeStatement, ...]:
+        """The durations and clock times that it states."""
+        return self._times[0] if self._times else ()
+
+    @property
+    def lone_stops(self) -> tuple[LoneStop, ...]:
+        """The stop times that belong to no start of this note."""
+        return self._times[1] if self._times else ()
+
+    @property
+    def crowded(self) -> bool:
+        """More times are stated than can be told apart, so none is here."""
+        return self._times is None
+
+    @cached_property
+    def _sections(self) -> list[Section]:
+        return _sections(self._folded.text)
+
+    @cached_property
+    def elements(self) -> Mapping[str, tuple[Span, ...]]:
+        """The places that show each documentation element."""
+        return _elements(self._clients, self._sections, _blank_spans(self._folded.text, self._sections), self._codebook)
+
+    @cached_property
+    def declared_services(self) -> Mapping[str, Span]:
+        """The services that the title or a service line names."""
+        return _declared_services(self._folded, self._sections, self._codebook)
+
+    @cached_property
+    def mentioned_services(self) -> Mapping[str, Span]:
+        """The services that a sentence speaks of as given in this contact."""
+        return _services_given(self._folded, self._codebook, self.times)
+
+    @cached_property
+    def named_services(self) -> Mapping[str, Span]:
+        """The services that are named anywhere."""
+        return _services_named(self._folded, self._codebook)
+
+    @cached_property
+    def no_service(self) -> Span | None:
+        """Words that say that the client did not come."""
+        return _first(_NO_SERVICE, self._clients, unless_before=_PAST)
+
+    @cached_property
+    def client_absent(self) -> Span | None:
+        """Words that say that the client was not there."""
+        return _first(_ABSENT, self._clients)
+
+    @cached_property
+    def group(self) -> Span | None:
+        """Words of a group."""
+        return _first(_GROUP, self._folded)
+
+    @cached_property
+    def individual(self) -> Span | None:
+        """Words of a service to one person."""
+        return _first(_INDIVIDUAL, self._folded)
+
+    @cached_property
+    def interruption(self) -> Span | None:
+        """Words of an interruption without its length."""
+        return unclear_interruption(self._clients, self.times)
+
+    @cached_property
+    def instruction(self) -> Span | None:
+        """Words meant for software."""
+        return _first(_INSTRUCTION, self._folded)
+
+    @cached_property
+    def decision_making(self) -> tuple[str, Span] | None:
+        """The level of medical decision making that it states, and where."""
+        return _decision_making(self._folded)
+
+    @cached_property
+    def subject(self) -> Span | None:
+        """Another client's name in the header."""
+        return _subject(self._folded, self._client_names)
+
+    @cached_property
+    def transport(self) -> Span | None:
+        """Words of a ride."""
+        return _first(_TRANSPORT, self._folded)
+
+    @cached_property
+    def video(self) -> Span | None:
+        """Words of a contact by video."""
+        return _first(_VIDEO, self._clients, unless_before=_NOT_THIS_CONTACT)
+
+    @cached_property
+    def telephone(self) -> Span | None:
+        """Words of a contact by telephone."""
+        return _first(_TELEPHONE, self._clients, unless_before=_NOT_THIS_CONTACT)
+
+    @cached_property
+    def in_person(self) -> Span | None:
+        """Words of a contact in person."""
+        return _first(_IN_PERSON, self._clients, unless_before=_NOT_THIS_CONTACT)
+
+    @cached_property
+    def client_at_home(self) -> Span | None:
+        """Words that say that the client was at home."""
+        return _first(_AT_HOME, self._clients)
+
+    @cached_property
+    def client_elsewhere(self) -> Span | None:
+        """Words that say that the client was somewhere else than at home."""
+        return _first(_ELSEWHERE, self._clients)
+
+    @cached_property
+    def uncertain_diagnoses(self) -> Mapping[str, Span]:
+        """Diagnoses that it names as uncertain."""
+        return _uncertain(self._folded, self._codebook)
+
+    @cached_property
+    def instruments(self) -> Mapping[str, Span]:
+        """Instruments that it names with a score."""
+        return _instruments(self._folded, self._codebook)
+
+    @cached_property
+    def service_dates(self) -> tuple[tuple[date, Span], ...]:
+        """The dates of service that it names."""
+        return tuple(_service_dates(self._folded))
+
 
 def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> Reading:
-    """Read one note's text. Bounded work: each pattern runs once over the text.
+    """Read one note's text. Bounded work: each pattern runs at most once over the text.
 
     `client_names` are the ways the note may call the client; each reads like "client", so that "Noemi said" is the
     client's own doing and "her mother said" is not.
     """
-    text = plain(note.text)
-    clients = plain(_with_client_named(note.text, client_names))
-    sections = _sections(text)
-    blank = _blank_spans(text, sections)
-    declared = _declared_services(text, sections, codebook)
-    times = read_times(text)
-    stops = lone_stops(text, times)
-    crowded = len(times) > MOST_TIMES or len(stops) > MOST_TIMES
-    if crowded:
-        times, stops = (), ()
-    return Reading(
-        note_id=note.id,
-        text_hash=note.text_hash,
-        times=times,
-        lone_stops=stops,
-        crowded=crowded,
-        interruption=unclear_interruption(clients, times),
-        elements=_elements(clients, sections, blank, codebook),
-        declared_services=declared,
-        mentioned_services=_services_given(text, codebook, times),
-        named_services=_services_named(text, codebook),
-        no_service=_first(_NO_SERVICE, clients, unless_before=_PAST),
-        client_absent=_first(_ABSENT, clients),
-        group=_first(_GROUP, text),
-        individual=_first(_INDIVIDUAL, text),
-        instruction=_first(_INSTRUCTION, text),
-        decision_making=_decision_making(text),
-        subject=_subject(text, client_names),
-        transport=_first(_TRANSPORT, text),
-        video=_first(_VIDEO, clients, unless_before=_NOT_THIS_CONTACT),
-        telephone=_first(_TELEPHONE, clients, unless_before=_NOT_THIS_CONTACT),
-        in_person=_first(_IN_PERSON, clients, unless_before=_NOT_THIS_CONTACT),
-        client_at_home=_first(_AT_HOME, clients),
-        client_elsewhere=_first(_ELSEWHERE, clients),
-        uncertain_diagnoses=_uncertain(text, codebook),
-        instruments=_instruments(text, codebook),
-        service_dates=tuple(_service_dates(text)),
-    )
+    return Reading(note, codebook, client_names)
 
 
-def _service_dates(text: str) -> Iterator[tuple[date, tuple[int, int]]]:
-    for label in _DATE_LABEL.finditer(text):
-        window = text[label.end() : label.end() + 24]
-        for offset, when in dates_in(window):
-            if not window[:offset].strip():
-                yield when, (label.start(), label.end() + offset)
-            break
+def _service_dates(folded: Folded) -> Iterator[tuple[date, Span]]:
+    for label in _DATE_LABEL.finditer(folded):
+        start, end = label.span()
+        at, when = next(dates_in(folded, end, min(end + 24, len(folded.text))), (0, None))
+        if when is not None and not folded.text[end:at].strip():
+            yield when, (start, at)
 
 
-def _decision_making(text: str) -> tuple[str, tuple[int, int]] | None:
+def _decision_making(text: Folded) -> tuple[str, tuple[int, int]] | None:
     """The level of medical decision making that the note states, in its own word; None where it states none or several."""
     matches = _DECISION_MAKING.finditer(text)
     said = [((m["after"] or m["before"] or m["closing"]).lower(), m.span()) for m in matches]
     return said[0] if len({level for level, _ in said}) == 1 else None
 
 
-def _subject(text: str, client_names: tuple[str, ...]) -> tuple[int, int] | None:
+def _subject(text: Folded, client_names: tuple[str, ...]) -> tuple[int, int] | None:
     """The name in a header that says whose note this is, where it is none of this client's (C25)."""
     own = {word.casefold() for name in client_names for word in re.findall(r"\w+", plain(name))}
     if not own:
@@ -308,13 +409,14 @@ def _subject(text: str, client_names: tuple[str, ...]) -> tuple[int, int] | None
     return None
 
 
-def _uncertain(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
+def _uncertain(folded: Folded, codebook: Codebook) -> dict[str, Span]:
     """Diagnoses, by the beginning of their code, that the note names as uncertain and nowhere as established (DX-10)."""
-    if not _SAID_UNCERTAIN.search(text):
+    if "?" not in folded.text and not _SAID_UNCERTAIN.search(folded):
         return {}
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, Span] = {}
+    text = folded.text
     for prefix, words in codebook.diagnosis_words:
-        spans = [match.span() for match in words.finditer(text)]
+        spans = [match.span() for match in words.finditer(folded)]
         doubted = [
             span
             for span in spans
@@ -326,83 +428,114 @@ def _uncertain(text: str, codebook: Codebook) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _with_client_named(text: str, names: tuple[str, ...]) -> str:
-    """The text with the client's names written "pt", blank-padded so that every span stays where it is."""
-    known = sorted({n for n in names if len(n) >= 2}, key=len, reverse=True)
-    if not known:
-        return text
-    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, known))})\b")
-    return pattern.sub(lambda match: "pt".ljust(len(match.group(0))), text)
+def _client_named(text: str, names: tuple[str, ...]) -> list[Span]:
+    """Where the text calls the client by one of these names, the longest that stands at a place."""
+    found = []
+    for name in {n for n in names if len(n) >= 2}:
+        at = text.find(name)
+        while at >= 0:
+            end = at + len(name)
+            if _edge(text, at) and _edge(text, end):
+                found.append((at, -end))
+            at = text.find(name, at + 1)
+    spans: list[Span] = []
+    for start, end in sorted(found):
+        if not spans or start >= spans[-1][1]:
+            spans.append((start, -end))
+    return spans
 
 
-def _first(pattern: Pattern, text: str, unless_before: Pattern | None = None) -> tuple[int, int] | None:
-    for match in pattern.finditer(text):
-        if unless_before is None or not unless_before.search(text[max(0, match.start() - 60) : match.start()]):
-            return match.span()
+def _edge(text: str, at: int) -> bool:
+    """Whether a word begins or ends here."""
+    before, after = text[at - 1 : at] if at else "", text[at : at + 1]
+    return (before.isalnum() or before == "_") != (after.isalnum() or after == "_")
+
+
+def _first(pattern: Pattern, folded: Folded, unless_before: Pattern | None = None) -> Span | None:
+    for match in pattern.finditer(folded):
+        span = match.span()
+        if unless_before is None or not unless_before.search(folded.text[max(0, span[0] - 60) : span[0]]):
+            return span
     return None
 
 
 def _sections(text: str) -> list[Section]:
-    found = []
-    matches = [
-        m for m in _HEADING.finditer(text) if m["rest"] is not None or _is_title_line(m["title"], text, m.start())
-    ]
-    for index, match in enumerate(matches):
-        end = matches[index + 1].start() if index + 1 < len(matches) else len(text)
-        start = match.start("rest") if match["rest"] is not None else match.end()
-        found.append(Section(_LETTER.sub("", match["title"].strip()), (start, end), match.start()))
+    found: list[Section] = []
+    for match in _HEADED_LINE.finditer(text):
+        title = match["title"]
+        if title is None or len(title := title.rstrip(" ")) > _LONGEST_TITLE:
+            continue
+        start, body = match.start(), match.start("rest")
+        if body < 0:
+            if not _is_title_line(title, text, start):
+                continue
+            body = match.end("title")
+        if found:
+            found[-1].body = (found[-1].body[0], start)
+        if title[1:2] in _AFTER_LETTER:
+            title = _LETTER.sub("", title)
+        found.append(Section(title, (body, len(text)), start))
     return found
 
 
 def _is_title_line(title: str, text: str, start: int) -> bool:
     """A line without a colon is a heading if it is short, unpunctuated, and in capitals or alone after a blank line."""
-    words = re.findall(r"[A-Za-z]+", title)
-    if not 0 < len(words) <= 6 or not title[0].isupper() or title.endswith((".", ",")):
+    if not title[0].isupper() or title.endswith((".", ",")):
+        return False
+    words = _WORD.findall(title)
+    if not 0 < len(words) <= 6:
         return False
     alone = start == 0 or text[max(0, start - 2) : start] in ("\n\n", "\n")
     return title.isupper() or alone or all(w[0].isupper() or len(w) <= 3 for w in words)
 
 
-def _blank_spans(text: str, sections: list[Section]) -> list[tuple[int, int]]:
+def _blank_spans(text: str, sections: list[Section]) -> list[Span]:
     """Headings whose first line holds only a template's placeholder, with that line: treated as absent (domain X-D21)."""
     blank = []
     for section in sections:
-        body = section.text(text)
-        lead = len(body) - len(body.lstrip())
-        first = body.lstrip().split("\n", 1)[0]
-        if _PLACEHOLDER.match(first.strip()):
-            blank.append((section.start, section.body[0] + lead + len(first)))
+        first = _FIRST_LINE.match(text, *section.body)
+        if first and first[1][:1] in _OPENS_PLACEHOLDER and _PLACEHOLDER.match(first[1].strip()):
+            blank.append((section.start, first.end()))
     return blank
 
 
 def _elements(
-    text: str, sections: list[Section], blank: list[tuple[int, int]], codebook: Codebook
-) -> Mapping[str, tuple[tuple[int, int], ...]]:
+    folded: Folded, sections: list[Section], blank: list[Span], codebook: Codebook
+) -> Mapping[str, tuple[Span, ...]]:
     """The places that show each element, looked for when a rule asks for it."""
-    empty = {start for start, _ in blank}
+    text, empty = folded.text, {start for start, _ in blank}
     filled: dict[str, list[Section]] = {}  # by title: a note of one heading a thousand times is judged once
     for section in sections:
         if section.start not in empty:
             filled.setdefault(section.title, []).append(section)
+    titles = Folded("\n".join(filled))
     hidden = bytearray(len(text) + 1)
     for start, end in blank:
         hidden[start:end] = b"\x01" * (end - start)
 
-    def places(element: Element) -> Iterator[tuple[int, int]]:
-        named = (s for title, s in filled.items() if any(p.fullmatch(title) for p in element.headings))
-        for section in sorted(chain.from_iterable(named), key=lambda s: s.start):
-            body = section.text(text)
-            if len(re.findall(r"\w+", body)) >= 2:
+    def named(element: Element) -> Iterable[str]:
+        lines = [match[0] for match in element.titled.finditer(titles)] if element.titled else []
+        if all(line in filled for line in lines):
+            return lines
+        return [
+            t for t in filled if any(h.fullmatch(t) for h in element.headings)
+        ]  # a pattern reached over a line's end
+
+    def places(element: Element) -> Iterator[Span]:
+        for section in sorted(chain.from_iterable(map(filled.__getitem__, named(element))), key=lambda s: s.start):
+            if _TWO_WORDS.search(text, *section.body):
+                body = text[slice(*section.body)]
                 offset = section.body[0] + len(body) - len(body.lstrip())
                 yield offset, offset + len(body.strip())
                 break
         for pattern in element.words:
-            for match in pattern.finditer(text):
-                if not hidden[match.start()] and not (element.denial_is_absence and _denied(text, match.span())):
-                    yield match.span()
+            for match in pattern.finditer(folded):
+                span = match.span()
+                if not hidden[span[0]] and not (element.denial_is_absence and _denied(text, span)):
+                    yield span
                     break
 
-    return OnDemand(codebook.elements, lambda name: tuple(places(codebook.elements[name])) or None)
+    return OnDemand(codebook.elements, lambda name: places(codebook.elements[name]), tuple)
 
 
 def _denied(text: str, span: tuple[int, int]) -> bool:
@@ -411,39 +544,37 @@ def _denied(text: str, span: tuple[int, int]) -> bool:
     return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
 
 
-def _instruments(text: str, codebook: Codebook) -> Mapping[str, tuple[int, int]]:
+def _instruments(folded: Folded, codebook: Codebook) -> Mapping[str, Span]:
     """The instruments that the note names with a score, near one of their first mentions."""
+    text = folded.text
 
-    def scored(name: str) -> tuple[int, int] | None:
-        matches = islice(codebook.instruments[name].finditer(text), _MOST_NAMED)
-        return next(
-            (m.span() for m in matches if _SCORED.match(text[m.end() : m.end() + 100]) and not _denied(text, m.span())),
-            None,
-        )
+    def with_score(name: str) -> Iterator[Span]:
+        spans = (match.span() for match in islice(codebook.instruments[name].finditer(folded), _MOST_NAMED))
+        scored = (s for s in spans if _SCORED.match(text[s[1] : s[1] + 100]) and not _denied(text, s))
+        return islice(scored, 1)
 
-    return OnDemand(codebook.instruments, scored)
+    return OnDemand(codebook.instruments, with_score, _first_of)
 
 
-def _declared_services(text: str, sections: list[Section], codebook: Codebook) -> dict[str, tuple[int, int]]:
+def _declared_services(folded: Folded, sections: list[Section], codebook: Codebook) -> dict[str, Span]:
     """Services that the note's own title or service line names."""
-    title_end = 0
+    text, title_end = folded.text, 0
     for line in islice(_LINE.finditer(text), 4):
         if len(line[0]) <= 120:
             title_end = line.end()
     spans = [(0, title_end)]
+    titles = "\n".join(dict.fromkeys(section.title for section in sections))
+    labels = {match[0] for match in _SERVICE_LABEL.finditer(titles)}
     for section in sections:
-        if _SERVICE_LABEL.match(section.title):
-            line_end = text.find("\n", section.body[0] + len(section.text(text)) - len(section.text(text).lstrip()))
-            span = (section.body[0], min(section.body[1], line_end if line_end >= 0 else section.body[1]))
-            if not _HOW_OFTEN.search(text, *span):  # else a plan's line about services to come
+        if section.title in labels:
+            first = _FIRST_LINE.match(text, *section.body)
+            span = (section.body[0], first.end() if first else section.body[1])
+            if not _HOW_OFTEN.search(folded, *span):  # else a plan's line about services to come
                 spans.append(span)
-    declaring = _APART.join(text[start:end] for start, end in spans)  # looked through once, whatever it is made of
-    declared = {}
-    for service, pattern in codebook.services.items():
-        match = pattern.search(declaring)
-        if match:
-            declared[service] = _in_whole(match.span(), spans)
-    return declared
+    declaring = codebook.sieve(_PATTERNS).fold(_APART.join(text[start:end] for start, end in spans))  # once for all
+    possible = ((service, p) for service, p in codebook.services.items() if not declaring.ruled_out & p.bit)
+    found = ((service, pattern.search(declaring)) for service, pattern in possible)
+    return {service: _in_whole(match.span(), spans) for service, match in found if match}
 
 
 _APART = "\n~\n"  # no pattern reaches over it
@@ -459,25 +590,35 @@ def _in_whole(span: tuple[int, int], parts: list[tuple[int, int]]) -> tuple[int,
     raise ValueError("the span begins in none of the parts")
 
 
-def _services_given(text: str, codebook: Codebook, times: tuple[TimeStatement, ...]) -> Mapping[str, tuple[int, int]]:
+def _services_given(folded: Folded, codebook: Codebook, times: tuple[TimeStatement, ...]) -> Mapping[str, Span]:
     """Services that a sentence anywhere speaks of as given in this contact, or that stand on the line of its time."""
+    text = folded.text
     timed = {line_of(text, t.span) for t in times if isinstance(t, ClockRange) and t.role is Role.SESSION}
 
-    def given(service: str) -> tuple[int, int] | None:
-        spans = (match.span() for match in codebook.services[service].finditer(text))
-        return next((span for span in spans if line_of(text, span) in timed or is_given_now(text, span)), None)
+    def given(service: str) -> Iterator[Span]:
+        spans = (match.span() for match in codebook.services[service].finditer(folded))
+        return islice((span for span in spans if line_of(text, span) in timed or is_given_now(folded, span)), 1)
 
-    return OnDemand(codebook.services, given)
+    return OnDemand(codebook.services, given, _first_of)
 
 
-def _services_named(text: str, codebook: Codebook) -> Mapping[str, tuple[int, int]]:
+def _services_named(folded: Folded, codebook: Codebook) -> Mapping[str, Span]:
     """Services that the text names anywhere, but for lines about services to come ("individual therapy weekly")."""
+    text = folded.text
 
-    def named(service: str) -> tuple[int, int] | None:
-        for match in codebook.services[service].finditer(text):
-            end = text.find("\n", match.end())
-            if not _HOW_OFTEN.search(text, line_of(text, match.span()), end if end >= 0 else len(text)):
-                return match.span()
-        return None
+    def named(service: str) -> Iterator[Span]:
+        for match in codebook.services[service].finditer(folded):
+            span = match.span()
+            end = text.find("\n", span[1])
+            if not _HOW_OFTEN.search(folded, line_of(text, span), end if end >= 0 else len(text)):
+                yield span
+                return
 
-    return OnDemand(codebook.services, named)
+    return OnDemand(codebook.services, named, _first_of)
+
+
+_PATTERNS = (
+    *(each for each in tuple(globals().values()) if isinstance(each, Pattern)),
+    *time_statements.SIEVE.patterns,
+)
+"""The patterns of this module and of the times: with the tables' own, all that are looked for in a note."""

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
+from functools import cached_property
 from itertools import islice
 
-from guardrails.patterns import Match, Pattern, plain
+from guardrails.patterns import Folded, Match, Pattern, Sieve
 
 MINUTES_A_DAY = 24 * 60
 MOST_TIMES = 200
 """A note that states more times than this tells of more than a visit; a person must read it (TIME-038)."""
+MOST_LOOKS = 1000
+"""So must one with more words of one kind than this that look like times, whether or not they are."""
 
 
 class Role(StrEnum):
@@ -150,6 +153,9 @@ _NEAR_DATE = Pattern(
     r"|(?P<nd2>\d{1,2})\s+(?P<name2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?(?:\s+(?P<ny2>\d{4}))?)",
     re.IGNORECASE,
 )
+_OF_DATE = re.compile(
+    r"\d|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec", re.IGNORECASE
+)  # one is in any date's last word
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 _NEVER_COUNTS = Pattern(
@@ -229,6 +235,8 @@ _SESSION_LABEL = Pattern(
 # "Time: 10-11"; a score that "went from 6 to 3" is no time
 _BARE_LABEL = Pattern(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between))?\s*[:|]?\s*$", re.IGNORECASE)
 
+# a plan's or a payer's minutes, not the session's
+_AIMED = Pattern(r"\b(?:planned|scheduled|frequency|target|goal|objective|authoriz\w*)\b", re.IGNORECASE)
 _LEFT = Pattern(
     r"\b(?:(?:client|patient|pt|ct|he|she|they)\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early|was out of the room)(?! at the end| calm| smil)"
     r"|connection (?:was )?(?:lost|dropped)|(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d|joined (?:the )?(?:session|video|call) (?:late|at \d))",
@@ -240,38 +248,75 @@ _RESTATES = re.compile(
 )
 
 
+class Crowded(Exception):
+    """More times are stated than can be told apart."""
+
+
 def read_times(text: str) -> tuple[TimeStatement, ...]:
-    """The durations and clock times of a note, in the order of the text; of each kind at most one above `MOST_TIMES`."""
-    text = plain(text)
-    ranges = sorted(islice(_clock_ranges(text), MOST_TIMES + 1), key=lambda each: each.span[1])
-    taken = _taken(text, ranges)
+    """The durations and clock times of a note, in the order of the text.
+
+    Raises:
+        Crowded: there are more than `MOST_TIMES`.
+    """
+    return times_and_stops(SIEVE.fold(text))[0]
+
+
+def times_and_stops(folded: Folded) -> tuple[tuple[TimeStatement, ...], tuple[LoneStop, ...]]:
+    """The times of a note as `read_times`, and the stop times that belong to no start of it.
+
+    Raises:
+        Crowded: there are more than `MOST_TIMES` of either.
+    """
+    stops = list(_looked_at(_STOP, folded))
+    ranges = sorted(islice(_clock_ranges(folded, stops), MOST_TIMES + 1), key=lambda each: each.span[1])
+    taken = _Taken(len(folded.text))
+    for clock in ranges:
+        taken.add(clock.span)
     ends = [each.span[1] for each in ranges]
     restated = [
         _restating(
-            text, duration, ranges[bisect_left(ends, duration.span[0] - 29) : bisect_right(ends, duration.span[0])]
+            folded.text,
+            duration,
+            ranges[bisect_left(ends, duration.span[0] - 29) : bisect_right(ends, duration.span[0])],
         )
-        for duration in islice(_durations(text), MOST_TIMES + 1)
-        if not any(taken[slice(*duration.span)])
+        for duration in islice(_durations(folded), MOST_TIMES + 1)
+        if duration.span not in taken
     ]
-    return tuple(sorted([*ranges, *restated], key=lambda statement: statement.span))
+    for duration in restated:
+        taken.add(duration.span)
+    times: tuple[TimeStatement, ...] = tuple(sorted([*ranges, *restated], key=lambda statement: statement.span))
+    lone = tuple(_lone_stops(folded, [stop for stop in stops if stop.span() not in taken]))
+    if len(times) > MOST_TIMES or len(lone) > MOST_TIMES:
+        raise Crowded
+    return times, lone
 
 
-def _taken(text: str, statements: Iterable[TimeStatement]) -> bytearray:
-    """A mark on every character that a statement covers: one look per place, however many statements there are."""
-    taken = bytearray(len(text))
-    for each in statements:
-        taken[slice(*each.span)] = b"\x01" * (each.span[1] - each.span[0])
-    return taken
+def _looked_at(pattern: Pattern, folded: Folded) -> Iterator[Match]:
+    for number, match in enumerate(pattern.finditer(folded)):
+        if number == MOST_LOOKS:
+            raise Crowded
+        yield match
 
 
-def lone_stops(text: str, times: Iterable[TimeStatement]) -> tuple[LoneStop, ...]:
-    """The stop times that belong to no start of the same text, at most one above `MOST_TIMES`."""
-    text = plain(text)
-    taken = _taken(text, times)
-    free = (m for m in _STOP.finditer(text) if not any(taken[slice(*m.span())]))
-    labelled = ((m, _single(m)) for m in free if _role_of_clock(text, m.span(), labelled=True) is Role.SESSION)
-    stops = (LoneStop(m.span(), at[0], at[1]) for m, at in labelled if at is not None)
-    return tuple(islice(stops, MOST_TIMES + 1))
+class _Taken:
+    """The characters that statements cover already: one look per place, however many statements there are."""
+
+    def __init__(self, length: int) -> None:
+        self._marks = bytearray(length)
+
+    def add(self, span: tuple[int, int]) -> None:
+        """Mark a span."""
+        self._marks[slice(*span)] = b"\x01" * (span[1] - span[0])
+
+    def __contains__(self, span: tuple[int, int]) -> bool:
+        return self._marks.find(1, *span) >= 0
+
+
+def _lone_stops(folded: Folded, stops: Iterable[Match]) -> Iterator[LoneStop]:
+    for match in stops:
+        at = _single(match)
+        if at is not None and _role_of_clock(folded, match.span(), labelled=True) is Role.SESSION:
+            yield LoneStop(match.span(), *at)
 
 
 def _restating(text: str, duration: Duration, just_before: list[ClockRange]) -> Duration:
@@ -283,11 +328,10 @@ def _restating(text: str, duration: Duration, just_before: list[ClockRange]) -> 
     return duration
 
 
-def unclear_interruption(text: str, statements: tuple[TimeStatement, ...]) -> tuple[int, int] | None:
+def unclear_interruption(folded: Folded, statements: tuple[TimeStatement, ...]) -> tuple[int, int] | None:
     """Words of an interruption whose length no statement in the same clause gives."""
-    text = plain(text)
-    for match in _LEFT.finditer(text):
-        before, after = _clause(text, match.span())
+    for match in _LEFT.finditer(folded):
+        before, after = _sentence(folded.text, match.span())
         start, end = match.start() - len(before), match.end() + len(after)
         if not any(start <= each.span[0] < end and each.role is not Role.OTHER for each in statements):
             return match.span()
@@ -299,16 +343,15 @@ def line_of(text: str, span: tuple[int, int]) -> int:
     return text.rfind("\n", 0, span[0]) + 1
 
 
-def is_given_now(text: str, span: tuple[int, int]) -> bool:
+def is_given_now(folded: Folded, span: tuple[int, int]) -> bool:
     """Whether the clause around a span speaks of this contact: given, and not planned, recommended or recalled."""
-    before, after = _clause(text, span)
-    planned = _ELSEWHERE.search(before) or _ELSEWHERE.search(after)
-    return not planned and bool(_GIVEN.search(before) or _GIVEN.search(after))
+    clause = _Clause(folded, span)
+    return clause.has(_GIVEN) and not clause.has(_ELSEWHERE)
 
 
-def dates_in(text: str) -> Iterator[tuple[int, date]]:
-    """The calendar dates of a text (US month/day order) with their offsets; impossible dates are left out."""
-    for match in _DATE.finditer(plain(text)):
+def dates_in(text: str | Folded, start: int = 0, end: int | None = None) -> Iterator[tuple[int, date]]:
+    """The calendar dates of a text (US month/day order) with their places; impossible dates are left out."""
+    for match in _DATE.finditer(text, start, end):
         try:
             if match["iso"]:
                 yield match.start(), date.fromisoformat(match["iso"])
@@ -322,32 +365,26 @@ def dates_in(text: str) -> Iterator[tuple[int, date]]:
             continue
 
 
-def _clock_ranges(text: str) -> Iterator[ClockRange]:
-    taken = bytearray(len(text))  # one look per range, however many there are
-    dates = _Dates(text)
+def _clock_ranges(folded: Folded, stops: Sequence[Match]) -> Iterator[ClockRange]:
+    text, taken, dates = folded.text, _Taken(len(folded.text)), _Dates(folded)
     for pattern in (_RANGE, _BETWEEN, _MILITARY_RANGE, _IN_OUT, _IN_OUT_MILITARY):
         labelled = pattern in (_IN_OUT, _IN_OUT_MILITARY)
-        for match in pattern.finditer(text):
-            if any(taken[match.start() : match.end()]):
+        for match in _looked_at(pattern, folded):
+            span = match.span()
+            if span in taken:
                 continue
             times = _times_of(
                 match,
                 military=pattern in (_MILITARY_RANGE, _IN_OUT_MILITARY),
-                before="time " if labelled else text[max(0, match.start() - 60) : match.start()],
+                before="time " if labelled else text[max(0, span[0] - 60) : span[0]],
             )
             if times is None:
                 continue
             start, end, half = times
-            taken[match.start() : match.end()] = b"\x01" * len(match[0])
-            yield ClockRange(
-                match.span(),
-                start,
-                end,
-                half,
-                _role_of_clock(text, match.span(), labelled=labelled),
-                dates.over(match.start()),
-            )
-    yield from _labelled_pairs(text, taken, dates)
+            taken.add(span)
+            role = _role_of_clock(folded, span, labelled=labelled)
+            yield ClockRange(span, start, end, half, role, dates.over(span[0]))
+    yield from _labelled_pairs(folded, taken, dates, stops)
 
 
 def _times_of(match: Match, *, military: bool, before: str) -> tuple[int, int, HalfDay] | None:
@@ -395,19 +432,18 @@ def _single(match: Match) -> tuple[int, HalfDay] | None:
     return hour * 60 + int(minute or 0), HalfDay.STATED if stated else HalfDay.OPEN
 
 
-def _labelled_pairs(text: str, taken: bytearray, dates: _Dates) -> Iterator[ClockRange]:
+def _labelled_pairs(folded: Folded, taken: _Taken, dates: _Dates, all_stops: Sequence[Match]) -> Iterator[ClockRange]:
     """ "Start time: 2:00 PM ... Stop time: 2:45 PM", also where the two stand in different lines."""
-    free = [m for m in _START.finditer(text) if not any(taken[m.start() : m.end()])]
-    stops = [m for m in _STOP.finditer(text) if not any(taken[m.start() : m.end()])]
+    free = [m for m in _looked_at(_START, folded) if m.span() not in taken]
+    stops = [m for m in all_stops if m.span() not in taken]
     places = [m.start() for m in stops]
     for index, start in enumerate(free):
-        first = _single(start)
+        first, (begin, end) = _single(start), start.span()
         if first is None:
             continue
-        limit = free[index + 1].start() if index + 1 < len(free) else start.end() + 600
-        near = stops[bisect_left(places, start.end()) : bisect_right(places, min(limit, start.end() + 600))]
-        stop = next((m for m in near if _single(m)), None)
-        last = _single(stop) if stop else None
+        limit = free[index + 1].start() if index + 1 < len(free) else end + 600
+        near = stops[bisect_left(places, end) : bisect_right(places, min(limit, end + 600))]
+        stop, last = next(((m, at) for m in near if (at := _single(m))), (None, None))
         begins, ends = first[0], last[0] if last else None
         half = first[1]
         if last and last[1] is HalfDay.STATED and half is HalfDay.OPEN:
@@ -415,36 +451,25 @@ def _labelled_pairs(text: str, taken: bytearray, dates: _Dates) -> Iterator[Cloc
             begins = begins + 720 if begins + 720 <= last[0] and begins < 720 and last[0] - begins > 480 else begins
         elif last and half is HalfDay.STATED and last[1] is HalfDay.OPEN and ends is not None and ends < begins:
             ends += 720
-        span = (start.start(), stop.end() if stop and last else start.end())
-        yield ClockRange(
-            span,
-            begins,
-            ends,
-            half,
-            _role_of_clock(text, (start.start(), start.end()), labelled=True),
-            dates.over(start.start()),
-        )
+        role = _role_of_clock(folded, (begin, end), labelled=True)
+        yield ClockRange((begin, stop.end() if stop else end), begins, ends, half, role, dates.over(begin))
 
 
-def _durations(text: str) -> Iterator[Duration]:
-    taken = bytearray(len(text))
-    for match in _LABELLED_NUMBER.finditer(text):
-        taken[match.start() : match.end()] = b"\x01" * len(match[0])
-        yield _as_duration(text, match.span(), int(match["n"] or match["n2"]), Role.SESSION)
-    for match in _DURATION.finditer(text):
-        if any(taken[match.start() : match.end()]):
+def _durations(folded: Folded) -> Iterator[Duration]:
+    taken = _Taken(len(folded.text))
+    for match in _looked_at(_LABELLED_NUMBER, folded):
+        taken.add(match.span())
+        clause = _Clause(folded, match.span())
+        yield clause.duration(int(match["n"] or match["n2"]), Role.SESSION)
+    for match in _looked_at(_DURATION, folded):
+        if match.span() in taken:
             continue
+        clause = _Clause(folded, match.span())
         minutes = _number(match["hours"]) * 60 + _number(match["more"]) + _number(match["minutes"])
-        yield _as_duration(text, match.span(), int(minutes), _role_of_duration(text, match.span()))
+        yield clause.duration(int(minutes), _role_of_duration(folded.text, clause))
 
 
 _PSYCHOTHERAPY = Pattern(r"\b(?:psycho)?therapy\b", re.IGNORECASE)
-
-
-def _as_duration(text: str, span: tuple[int, int], minutes: int, role: Role) -> Duration:
-    before, after = _clause(text, span)
-    beside = _PSYCHOTHERAPY.search(f"{before[-80:]} {text[slice(*span)]} {after[:40]}")
-    return Duration(span, minutes, role, of_psychotherapy=bool(beside))
 
 
 def _number(text: str | None) -> float:
@@ -462,11 +487,62 @@ def _number(text: str | None) -> float:
 _SENTENCE_END = re.compile(r"[\n;]|[.!?](?:\s+(?=[A-Z0-9\"])|\s*$)")
 
 
-def _clause(text: str, span: tuple[int, int]) -> tuple[str, str]:
+_WINDOW = 160
+
+
+def _sentence(text: str, span: tuple[int, int]) -> tuple[str, str]:
     """The words before and after a span within its sentence."""
-    before = _SENTENCE_END.split(text[max(0, span[0] - 160) : span[0]])[-1]
-    after = _SENTENCE_END.split(text[span[1] : span[1] + 160])[0]
+    before = _SENTENCE_END.split(text[max(0, span[0] - _WINDOW) : span[0]])[-1]
+    after = _SENTENCE_END.split(text[span[1] : span[1] + _WINDOW], maxsplit=1)[0]
     return before, after
+
+
+def _in_word(text: str, at: int) -> bool:
+    return 0 < at < len(text) and text[at - 1 : at + 1].replace("_", "a").isalnum()
+
+
+class _Clause:
+    """The words beside a span within its sentence, and the nearest of them."""
+
+    def __init__(self, folded: Folded, span: tuple[int, int]) -> None:
+        text = folded.text
+        self.span, self._words = span, text[slice(*span)]
+        before, after = _sentence(text, span)
+        cut = len(before) == _WINDOW or len(after) == _WINDOW or _in_word(text, span[0]) or _in_word(text, span[1])
+        self._ruled_out = (
+            0 if cut else folded.ruled_out
+        )  # what cannot stand in the text cannot stand in whole words of it
+        self.before, self.after = self._part(before), self._part(after)
+
+    def _part(self, words: str, *, cut: bool = False) -> Folded:
+        return Folded(words, 0 if cut else self._ruled_out)
+
+    @cached_property
+    def nearest(self) -> tuple[Folded, Folded]:
+        """The words before and after it up to the next comma, bracket or "and"."""
+        before, after = _NEARBY.split(self.before.text)[-1], _NEARBY.split(self.after.text, maxsplit=1)[0]
+        return self._part(before), self._part(after)
+
+    @property
+    def label(self) -> Folded:
+        """The last of the words before it."""
+        before = self.before.text
+        return self._part(before[-90:], cut=len(before) > 90)
+
+    def has(self, pattern: Pattern) -> bool:
+        """Whether a pattern stands before or after the span."""
+        return bool(pattern.search(self.before) or pattern.search(self.after))
+
+    def near(self, pattern: Pattern) -> bool:
+        """Whether a pattern stands right before or after the span."""
+        before, after = self.nearest
+        return bool(pattern.search(before) or pattern.search(after))
+
+    def duration(self, minutes: int, role: Role) -> Duration:
+        """The span as a stated number of minutes."""
+        before, after = self.before.text, self.after.text
+        beside = self._part(f"{before[-80:]} {self._words} {after[:40]}", cut=len(before) > 80 or len(after) > 40)
+        return Duration(self.span, minutes, role, of_psychotherapy=bool(_PSYCHOTHERAPY.search(beside)))
 
 
 _LONGEST_HEADING = 200
@@ -474,57 +550,48 @@ _STANDS_ALONE = re.compile(r"[ \t]*(?:\Z|\n|[(|,.;\t]|\s{2})")
 
 
 def _in_quotation(text: str, position: int) -> bool:
-    line = text.rfind("\n", 0, position) + 1
-    before = text[line:position]
-    return before.count('"') % 2 == 1
+    return text.count('"', text.rfind("\n", 0, position) + 1, position) % 2 == 1
 
 
-def _role_of_clock(text: str, span: tuple[int, int], *, labelled: bool = False) -> Role:
+def _role_of_clock(folded: Folded, span: tuple[int, int], *, labelled: bool = False) -> Role:
     """A clock range is a session's only where something beside it says so: a label, a verb of contact, a line of its own."""
-    before, after = _clause(text, span)
+    text = folded.text
     if _in_quotation(text, span[0]):
         return Role.OTHER
-    near_before, near_after = _NEARBY.split(before)[-1], _NEARBY.split(after)[0]
-    if _INTERRUPTS.search(near_before) or _INTERRUPTS.search(near_after):
+    clause = _Clause(folded, span)
+    if clause.near(_INTERRUPTS):
         return Role.INTERRUPTION
-    if _NEVER_COUNTS.search(near_before) or _NEVER_COUNTS.search(near_after):
+    if clause.near(_NEVER_COUNTS):
         return Role.NOT_COUNTABLE
-    line = text[text.rfind("\n", 0, span[0]) + 1 : span[0]]
-    elsewhere = _ELSEWHERE.search(near_before if labelled else before)
-    weekday = (_WEEKDAY.search(before) or _WEEKDAY.search(after)) and not _DATE.search(line)
-    if elsewhere or weekday:
+    before, (near_before, near_after) = clause.before, clause.nearest
+    line = text[line_of(text, span) : span[0]]
+    weekday = clause.has(_WEEKDAY) and not _DATE.search(line)
+    if weekday or _ELSEWHERE.search(near_before if labelled else before):
         return Role.OTHER
     if labelled or _CLOCK_LABEL.search(before) or _GIVEN.search(before) or _GIVEN.search(near_after):
         return Role.SESSION
-    if not before.strip() and _CLOCK_LABEL.search(line.rstrip(" .")):  # "Group, session 5 of 12. 6:00 PM to 7:20 PM."
+    if not before.text.strip() and _CLOCK_LABEL.search(line.rstrip(" .")):  # "Group, session 5 of 12. 6:00 to 7:20 PM."
         return Role.SESSION
     heads_line = len(line) < _LONGEST_HEADING and not re.search(
         r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _without_dates(line))
     )
-    stands_alone = _STANDS_ALONE.match(text, span[1]) or _LEADING_CUE.match(after)
+    stands_alone = _STANDS_ALONE.match(text, span[1]) or _LEADING_CUE.match(clause.after)
     return Role.SESSION if heads_line and stands_alone else Role.OTHER
 
 
-def _role_of_duration(text: str, span: tuple[int, int]) -> Role:
-    before, after = _clause(text, span)
-    if _in_quotation(text, span[0]):
+def _role_of_duration(text: str, clause: _Clause) -> Role:
+    if _in_quotation(text, clause.span[0]):
         return Role.OTHER
-    near_before, near_after = _NEARBY.split(before)[-1], _NEARBY.split(after)[0]
-    apart = _APART.search(before) or _APART.search(after)
-    if _NEVER_COUNTS.search(near_before) or _NEVER_COUNTS.search(near_after):
-        planned = _PLANNED.search(near_before) or _PLANNED.search(near_after)
-        return Role.NOT_COUNTABLE if apart or planned else Role.UNCLEAR
-    if _INTERRUPTS.search(near_before) or _INTERRUPTS.search(near_after):
-        several = re.search(r"\b(?:two|three|four|several|[2-9])\s*$", before, re.IGNORECASE)
+    before, after = clause.before, clause.after
+    if clause.near(_NEVER_COUNTS):
+        return Role.NOT_COUNTABLE if clause.has(_APART) or clause.near(_PLANNED) else Role.UNCLEAR
+    if clause.near(_INTERRUPTS):
+        several = re.search(r"\b(?:two|three|four|several|[2-9])\s*$", before.text, re.IGNORECASE)
         return Role.UNCLEAR if several else Role.INTERRUPTION
-    if _LABEL_BEFORE.search(before[-90:]) and not _ELSEWHERE.search(near_after):
-        return (
-            Role.OTHER
-            if re.search(r"\b(?:planned|scheduled|frequency|target|goal|objective|authoriz\w*)\b", before, re.I)
-            else Role.SESSION
-        )
-    if _ELSEWHERE.search(before) or _ELSEWHERE.search(after) or _WEEKDAY.search(after):
-        left_early = re.search(r"\bleft early\b", before, re.IGNORECASE)
+    if _LABEL_BEFORE.search(clause.label) and not _ELSEWHERE.search(clause.nearest[1]):
+        return Role.OTHER if _AIMED.search(before) else Role.SESSION
+    if clause.has(_ELSEWHERE) or _WEEKDAY.search(after):
+        left_early = re.search(r"\bleft early\b", before.text, re.IGNORECASE)
         return Role.UNCLEAR if left_early else Role.OTHER
     if _RECALLED.search(before):
         return Role.OTHER
@@ -534,29 +601,35 @@ def _role_of_duration(text: str, span: tuple[int, int]) -> Role:
 
 
 class _Dates:
-    """The dates of a text, found once: (year or None, month, day) by the place where each ends."""
+    """The dates of a text, found once, where somebody asks: (year or None, month, day) by the place where each ends."""
 
-    def __init__(self, text: str) -> None:
-        self._text = text
-        found = list(_dates_near(text))
-        self._ends = [end for end, _ in found]
-        self._dates = [when for _, when in found]
+    def __init__(self, folded: Folded) -> None:
+        self._text, self._folded = folded.text, folded
+
+    @cached_property
+    def _found(self) -> tuple[list[int], list[Match]]:
+        found = list(_NEAR_DATE.finditer(self._folded))
+        return [match.end() for match in found], found
 
     def over(self, position: int) -> tuple[int | None, int, int] | None:
         """The date that a time stands under: before it in its line, or in a heading just above."""
-        line = self._text.rfind("\n", 0, position) + 1
+        text = self._text
+        line = text.rfind("\n", 0, position) + 1
         own = self._last(line, position)
         if own is not None or line == 0:
             return own
         end = line - 1
-        while end > 0 and self._text[end - 1] == "\n":
+        while end > 0 and text[end - 1] == "\n":
             end -= 1
-        start = self._text.rfind("\n", 0, end) + 1
-        return self._last(start, end) if self._text[max(start, end - 200) : end].rstrip().endswith(":") else None
+        start = text.rfind("\n", 0, end) + 1
+        return self._last(start, end) if text[max(start, end - 200) : end].rstrip().endswith(":") else None
 
     def _last(self, start: int, end: int) -> tuple[int | None, int, int] | None:
-        index = bisect_right(self._ends, end) - 1
-        return self._dates[index] if index >= 0 and self._ends[index] > start else None
+        if not _OF_DATE.search(self._text[start:end]):
+            return None
+        ends, found = self._found
+        index = bisect_right(ends, end) - 1
+        return _near_date(found[index]) if index >= 0 and ends[index] > start else None
 
 
 def _without_dates(line: str) -> str:
@@ -567,15 +640,17 @@ def _without_dates(line: str) -> str:
     return "".join([*kept, line[end:]])
 
 
-def _dates_near(text: str) -> Iterator[tuple[int, tuple[int | None, int, int]]]:
-    for match in _NEAR_DATE.finditer(text):
-        if match["name"] or match["name2"]:
-            month = _MONTHS.index((match["name"] or match["name2"])[:3].lower()) + 1
-            year = match["ny"] or match["ny2"]
-            yield match.end(), ((int(year) if year else None), month, int(match["nd"] or match["nd2"]))
-        elif match["iso"]:
-            year, month_text, day_text = match["iso"].split("-")
-            yield match.end(), (int(year), int(month_text), int(day_text))
-        else:
-            year = match["y"]
-            yield match.end(), ((int(year) % 100 + 2000 if year else None), int(match["m"]), int(match["d"]))
+def _near_date(match: Match) -> tuple[int | None, int, int]:
+    name = match["name"] or match["name2"]
+    if name:
+        year = match["ny"] or match["ny2"]
+        return (int(year) if year else None), _MONTHS.index(name[:3].lower()) + 1, int(match["nd"] or match["nd2"])
+    if match["iso"]:
+        on = match["iso"].split("-")
+        return int(on[0]), int(on[1]), int(on[2])
+    year = match["y"]
+    return (int(year) % 100 + 2000 if year else None), int(match["m"]), int(match["d"])
+
+
+SIEVE = Sieve(each for each in tuple(globals().values()) if isinstance(each, Pattern))
+"""Every pattern of this module."""

@@ -137,6 +137,14 @@ class Note:
         """SHA-256 of the text's UTF-8 bytes, hexadecimal: what quotes and snapshots pin."""
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
 
+    @cached_property
+    def _folded(self) -> str:
+        return " ".join(self.text.split())
+
+    def folded(self) -> str:
+        """The text with one blank for each run of white space."""
+        return self._folded
+
     @property
     def is_psychotherapy_note(self) -> bool:
         """Labelled as a psychotherapy note kept apart from the record (45 CFR 164.501)."""

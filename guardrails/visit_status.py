@@ -160,6 +160,13 @@ UNREADABLE = rule(
     authority="design: Limits",
     cured_by=CuredBy.NOTE,
 )
+TOO_LONG = rule(
+    "NOTE-041",
+    Effect.HOLD,
+    "A note of this visit ({note}) is many times as long as what is written of one visit; it was not read.",
+    authority="design: Limits",
+    cured_by=CuredBy.NOTE,
+)
 OTHER_DATE = rule(
     "NOTE-050",
     Effect.HOLD,
@@ -213,6 +220,11 @@ INSTRUCTION = rule(
 )
 
 
+_KNOWN_LABELS = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
+LONGEST_READ = 250_000
+"""Characters of the longest note that is read: some seventy pages. However hostile, it is read within a second."""
+
+
 def protected_labels(visit: Visit) -> list[str]:
     """The labels of a visit that need a recorded basis before its record is used or leaves."""
     return sorted(visit.all_labels & (PART_2_LABELS | SENSITIVE_LABELS))
@@ -232,8 +244,7 @@ def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
     protected = protected_labels(visit)
     if protected and not context.disclosure_basis:
         findings.append(found(PART_2, label=", ".join(protected)))
-    known = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
-    unknown = sorted(labels - known)
+    unknown = sorted(labels - _KNOWN_LABELS)
     if unknown:
         shown = dict.fromkeys(label if label in NAMED_LABELS else "one of the site's own" for label in unknown)
         findings.append(found(UNKNOWN_LABEL, label=", ".join(shown)))
@@ -257,6 +268,9 @@ def status(visit: Visit, context: Context) -> tuple[Finding, ...]:
         if note.status is NoteStatus.UNREADABLE
     )
     usable = [note for note in notes if note.is_evidence]
+    findings.extend(
+        found(TOO_LONG, note=f"DocumentReference/{note.id}") for note in usable if len(note.text) > LONGEST_READ
+    )
     if notes and not usable and not any(note.status is NoteStatus.UNREADABLE for note in notes):
         unsigned = any(note.status is NoteStatus.UNSIGNED for note in notes)
         findings.append(found(UNSIGNED if unsigned else WITHDRAWN))

@@ -35,7 +35,7 @@ def test_nothing_stands_that_must_not() -> None:
         (
             evidence,
             "find",
-            lambda _: lambda text, quote: (0, 5),
+            lambda _: lambda *_: (0, 5),
             "evidence that does not stand",
         ),
         (claim_edits, "_order", lambda _: lambda c: (c.position,), "the order of proposals mattered"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -9,8 +11,10 @@ import pytest
 
 from guardrails import Outcome, Proposal, check, policies
 from guardrails.codebook import Codebook
+from guardrails.evidence import find
 from guardrails.policies import Policy
 from guardrails.visit import Context, Diagnosis, NoteStatus, VisitStatus
+from guardrails.visit_status import LONGEST_READ
 from tests.conftest import (
     BACHELOR,
     DAY,
@@ -419,3 +423,28 @@ def test_a_templates_placeholder_documents_nothing(prove: Prove, placeholder: st
     )
     assert "DOC-S12" in ids(prove(a_visit(a_note(text)), asked("H2014", 3)))
     assert "DOC-S12" not in ids(prove(a_visit(a_note(filled)), asked("H2014", 3)))
+
+
+def test_a_note_longer_than_is_written_of_a_visit_is_not_read(prove: Prove) -> None:
+    """A quarter of a million characters is the longest: beyond, nothing is ready and nothing is looked for."""
+    text = SKILLS.format(start="2:00 PM", stop="2:45 PM")
+    fits, too_long = (a_visit(a_note(text + " " * (size - len(text)))) for size in (LONGEST_READ, LONGEST_READ + 1))
+    assert prove(fits, asked("H2014", 3)).lines
+    verdicts = prove(too_long, asked("H2014", 3))
+    assert (ids(verdicts), verdicts.verdicts[0].outcome) == ({"NOTE-041"}, Outcome.HELD)
+
+
+def test_a_quote_stands_where_its_words_do_whatever_blanks_are_between_them() -> None:
+    """A second way of looking, by a pattern, finds the same places in texts made of a few letters and many blanks."""
+    chance, blanks = random.Random(5), " \n\t\xa0\u2003\u200b\x1f"
+    stood = 0
+    for _ in range(4000):
+        text = "".join(chance.choice("ab" + blanks) for _ in range(chance.randrange(30)))
+        words = text[chance.randrange(len(text) + 1) :][: chance.randrange(12)].split()
+        quote = "".join(word + chance.choice(blanks) for word in words)
+        match = re.search(r"\s+".join(map(re.escape, quote.split())), text) if quote.strip() else None
+        exactly = text.find(quote) if quote.strip() else -1
+        expected = (exactly, exactly + len(quote)) if exactly >= 0 else match and match.span()
+        assert find(text, quote) == expected
+        stood += expected is not None
+    assert stood > 1000

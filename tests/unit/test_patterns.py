@@ -23,6 +23,7 @@ def everywhere() -> dict[str, Pattern]:
         book.instruments.values(),
         (words for _, words in book.diagnosis_words),
         (words for element in book.elements.values() for words in element.words),
+        (element.titled for element in book.elements.values()),
     )
     return {f"{v.flags}{v.pattern}": v for v in values if isinstance(v, Pattern)}
 
