@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo demo-reset test test-browser pictures check lint types layers unit spec docs score bench oracle fuzz mutation test-llm test-without-cpt clean
+.PHONY: help setup demo demo-reset test test-browser pictures check lint types layers unit spec docs eval eval-llm attack bench oracle fuzz mutation test-llm test-without-cpt clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -53,8 +53,15 @@ layers: $(READY)
 docs: $(READY)   ## write docs/rules.md and the README's measured parts anew
 	$(BIN)/python -m tests.docs.generate
 
-score: $(READY)  ## the baseline on both halves of the fixtures, before and after the rules
-	@$(BIN)/python -m sandbox.score
+eval: $(READY)   ## the benchmark: the model of OPENAI_BASE_URL, else the baseline, before and after the rules
+	@$(BIN)/claimwright eval
+
+eval-llm: $(READY) ## opt-in: the small local model on some visits of each half, into docs/scoreboard/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-llm.lock --no-deps
+	$(BIN)/python -m tests.llm.scoreboard
+
+attack: $(READY) ## two thousand notes that try to steer the bill, against two proposers; report in docs/proof/
+	$(BIN)/python -m tests.attack --report docs/proof/attack.md
 
 bench: $(READY)  ## proofs per second, hostile notes, the pipeline's own time per visit, notes read per second by format
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock --no-deps

@@ -558,6 +558,7 @@ def _role_of_clock(folded: Folded, span: tuple[int, int], *, labelled: bool = Fa
     text = folded.text
     if _in_quotation(text, span[0]):
         return Role.OTHER
+    span = (span[0], span[0] + len(text[slice(*span)].rstrip()))  # else the next line would seem to speak of it
     clause = _Clause(folded, span)
     if clause.near(_INTERRUPTS):
         return Role.INTERRUPTION

@@ -15,6 +15,7 @@ from fhir_mappings.views import UnusableResource
 from guardrails import codebook, policies
 from plugin import official_files, proposals_file
 from plugin.ehr.errors import EhrError, NotFound, Refused, UnsafeUrl
+from plugin.evaluation.benchmark import UnusableBenchmark
 from plugin.proposers.protocol import ModelMisconfigured, ProposerError
 from plugin.settings import SettingsError
 from plugin.store.vault import VaultError
@@ -35,6 +36,7 @@ _WRONG = (
     policies.PolicyError,
     codebook.CodebookError,
     official_files.UnusableTable,
+    UnusableBenchmark,
     VaultError,
 )
 _LATER = (EhrError, ProposerError)

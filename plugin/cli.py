@@ -27,6 +27,7 @@ from plugin.disclosures import in_words
 from plugin.ehr import connect as ehr_connect
 from plugin.ehr.client import FhirClient
 from plugin.ehr.connect import Works
+from plugin.evaluation_cli import evaluate
 from plugin.rulebook_cli import codebook_group, policy_group
 from plugin.settings import Settings
 from plugin.store.store import Draft, Store
@@ -496,6 +497,7 @@ def _explain(store: Store, draft: Draft, quotes: bool) -> None:
 
 main.add_command(policy_group)
 main.add_command(codebook_group)
+main.add_command(evaluate)
 for command in WEB_COMMANDS:
     main.add_command(command)
 

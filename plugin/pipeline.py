@@ -23,6 +23,7 @@ from fhir_mappings.records import VisitRecord
 from fhir_mappings.views import UnusableResource
 from fhir_mappings.visits import to_visit
 from guardrails import Finding, Proposal, Verdicts, candidates, check, read_notes, stopped
+from guardrails.codebook import Codebook
 from plugin import disclosures, drafts, outbox, privacy, snapshot, usage
 from plugin.ehr.errors import Unreachable
 from plugin.settings import ConsentSource, EhrSettings
@@ -180,19 +181,9 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Under
     kept = _kept_reply(site.store, taken) if site.store else None
     if kept is not None:
         return understood, (Reply.model_validate_json(kept), outgoing)
-    codes = candidates(visit, understood.readings.values(), site.codebook, understood.policy)
-    if not codes or not outgoing:
+    request = request_of(understood, outgoing, site.codebook)
+    if request is None:
         return understood, None
-    request = ProposalRequest(
-        notes=tuple(o.sent for o in outgoing),
-        codes=codes,
-        elements=prompts.elements_of(codes, site.codebook),
-        level=visit.rendering.level if visit.rendering else None,
-        education_modifier=visit.rendering.education_modifier if visit.rendering else None,
-        payer_kind=understood.policy.kind,
-        client_placeholders=privacy.client_placeholders(outgoing),
-        requires=prompts.requirements_of(codes, site.codebook),
-    )
     metered = usage.Meter(site.store, site.settings, visit, taken) if site.store and site.proposer.host else None
     if metered:
         metered.allow()
@@ -208,6 +199,26 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Under
         reply = Reply.model_validate_json(site.store.seal(taken.key, "reply", answer.reply.model_dump_json()))
         return understood, (reply, outgoing)
     return understood, (answer.reply, outgoing)
+
+
+def request_of(
+    understood: Understood, outgoing: tuple[privacy.Outgoing, ...], book: Codebook
+) -> ProposalRequest | None:
+    """What a proposer is asked about a visit; None where no code is worth asking about, or nothing may leave."""
+    visit = understood.visit
+    codes = candidates(visit, understood.readings.values(), book, understood.policy)
+    if not codes or not outgoing:
+        return None
+    return ProposalRequest(
+        notes=tuple(o.sent for o in outgoing),
+        codes=codes,
+        elements=prompts.elements_of(codes, book),
+        level=visit.rendering.level if visit.rendering else None,
+        education_modifier=visit.rendering.education_modifier if visit.rendering else None,
+        payer_kind=understood.policy.kind,
+        client_placeholders=privacy.client_placeholders(outgoing),
+        requires=prompts.requirements_of(codes, book),
+    )
 
 
 def _kept_reply(store: Store, taken: Snapshot) -> str | None:

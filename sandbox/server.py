@@ -63,9 +63,7 @@ def running(data_dir: Path, port: int | None = None) -> Iterator[str]:
 
 def settings_at(base: str, data_dir: Path) -> Settings:
     """The bare FHIR server as an EHR, without tokens. The model, if one is set, needs no basis: the people are made up."""
-    return settings.load(
-        ehr=fixtures.ehr("sandbox", base_url=base), data_dir=data_dir, payers_file=Path(__file__).parent / "payers.toml"
-    )
+    return settings.load(ehr=fixtures.ehr("sandbox", base_url=base), data_dir=data_dir, payers_file=fixtures.PAYERS)
 
 
 def load_fixtures(base: str, halves: tuple[str, ...] = ("development",)) -> int:

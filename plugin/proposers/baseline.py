@@ -149,8 +149,9 @@ def passages(code: Code, readings: Sequence[tuple[SentNote, Reading]], codebook:
                 yield ReplyQuote(note=note.id, element="time", text=_words(note.text, statement))
         for element in codebook.requirements.get(code.service or "", {}):
             spans = reading.elements.get(element)
-            if spans:
-                yield ReplyQuote(note=note.id, element=element, text=_sentence(note.text, spans[-1][0]))
+            words = _sentence(note.text, spans[-1][0]) if spans else ""
+            if words:
+                yield ReplyQuote(note=note.id, element=element, text=words)
 
 
 def _sentence(text: str, position: int) -> str:
@@ -160,7 +161,7 @@ def _sentence(text: str, position: int) -> str:
     line = text[start : end if end >= 0 else len(text)]
     ends = [0, *(m.end() for m in re.finditer(r"[.!?]\s+(?=[A-Z\"“])", line)), len(line)]
     first = max(e for e in ends if e <= position - start)
-    last = min(e for e in ends if e > position - start)
+    last = min((e for e in ends if e > position - start), default=len(line))
     return line[first:last].strip()[:200]
 
 

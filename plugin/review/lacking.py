@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import prompts
-from guardrails import Finding, candidates, check, read_notes
+from guardrails import Finding, check, read_notes
 from guardrails.rules import CuredBy, Effect
 from guardrails.visit import NoteSet, NoteStatus, VisitStatus
 from guardrails.visit_status import privacy as privacy_stops
-from plugin import privacy
+from plugin import pipeline, privacy
 from plugin.proposers.baseline import Baseline
 from plugin.workbench import Site, Understood
-from prompts import ProposalRequest
 
 
 def is_unsigned(understood: Understood) -> bool:
@@ -33,17 +31,10 @@ def lacking(site: Site, understood: Understood) -> tuple[Finding, ...] | None:
     )
     visit = replace(understood.visit, status=VisitStatus.FINISHED, notes=NoteSet(signed))
     readings = read_notes(visit, site.codebook)
-    codes = candidates(visit, readings.values(), site.codebook, understood.policy)
     outgoing = privacy.open_gate(visit, understood.context, understood.forms, site.settings.ehr, None)
-    request = ProposalRequest(
-        notes=tuple(o.sent for o in outgoing),
-        codes=codes,
-        elements=prompts.elements_of(codes, site.codebook),
-        level=visit.rendering.level if visit.rendering else None,
-        education_modifier=visit.rendering.education_modifier if visit.rendering else None,
-        payer_kind=understood.policy.kind,
-        client_placeholders=privacy.client_placeholders(outgoing),
-    )
+    request = pipeline.request_of(replace(understood, visit=visit, readings=readings), outgoing, site.codebook)
+    if request is None:
+        return None
     reply = Baseline(site.codebook).propose(request).reply
     if not reply.lines:
         return None

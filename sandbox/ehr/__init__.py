@@ -50,7 +50,7 @@ class Ehr:
         """Claimwright's settings for this EHR. The model, if the environment names one, needs no basis: nobody here is real."""
         ehr = fixtures.ehr("sandbox", base_url=self.base, app=self.app(), backend=self.backend(), hooks=self.hooks())
         web = WebSettings(public_url=self.app_url, sign_in=self.sign_in())
-        payers = Path(__file__).parents[1] / "payers.toml"
+        payers = fixtures.PAYERS
         return settings.load(**{"ehr": ehr, "web": web, "data_dir": data_dir, "payers_file": payers} | changes)
 
     def app(self, **changes: object) -> AppSettings:

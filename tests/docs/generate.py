@@ -1,22 +1,28 @@
-"""`make docs`: write what is generated in the documentation anew: docs/rules.md, docs/demo.svg, the README's tables."""
+"""`make docs`: write what is generated in the documentation anew: docs/rules.md, docs/demo.svg, the model card, the README's tables."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from guardrails import codebook
 from guardrails.rules import families
 from plugin import pipeline, site
-from sandbox import demo, fixtures, score, server
+from plugin.evaluation import scores, shown
+from plugin.proposers.baseline import Baseline
+from sandbox import demo, fixtures, server
+from tests.docs import model_card
 from tests.spec import said
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+SCOREBOARD = ROOT / "docs" / "scoreboard"
 _TITLES = {
     "AUTH": "Authorization",
     "CODE": "May the code stand on this visit?",
@@ -132,6 +138,23 @@ def demo_markdown(rows: list[demo.Row]) -> str:
     return "\n".join(lines)
 
 
+def baseline_boards() -> list[dict[str, Any]]:
+    """The baseline's scoreboards as they are today, without what depends on the machine."""
+    book = codebook.load()
+    baseline = Baseline(book)
+    made = [
+        scores.run(fixtures.ROOT, half, lambda _: baseline, name=baseline.name, prompt=None, book=book)
+        for half in fixtures.HALVES
+    ]
+    return [board.as_json() | {"median_seconds": 0.0, "slowest_seconds": 0.0} for board in made]
+
+
+def kept_boards() -> list[dict[str, Any]]:
+    """Every scoreboard on file, the baseline's first."""
+    files = sorted(SCOREBOARD.glob("*.json"), key=lambda p: (p.stem != "baseline", p.stem))
+    return [board for path in files for board in json.loads(path.read_text(encoding="utf-8"))]
+
+
 def between(text: str, mark: str) -> str:
     """What stands between a pair of marks in a page."""
     match = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", text, re.DOTALL)
@@ -165,8 +188,10 @@ def main() -> None:
         rows = demo_rows(base, Path(folder) / "store")
     (ROOT / "docs" / "demo.svg").write_text(_picture(rows), encoding="utf-8")
     page = (ROOT / "README.md").read_text(encoding="utf-8")
-    for mark, content in (("demo", demo_markdown(rows)), ("scores", score.markdown())):
-        page = replaced(page, mark, content)
+    page = replaced(page, "demo", demo_markdown(rows))
+    (SCOREBOARD / "baseline.json").write_text(json.dumps(baseline_boards(), indent=1) + "\n", encoding="utf-8")
+    page = replaced(page, "scores", shown.markdown(kept_boards()))
+    (ROOT / "docs" / "model-card.md").write_text(model_card.page(kept_boards()), encoding="utf-8")
     (ROOT / "README.md").write_text(page, encoding="utf-8")
 
 

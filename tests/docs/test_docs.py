@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import pytest
 from guardrails import codebook
 from guardrails.rules import Rule
 from plugin.cli import main
+from plugin.evaluation import benchmark, shown
 from plugin.settings import Settings
-from sandbox import score
-from tests.docs import generate
+from sandbox import fixtures
+from tests.docs import generate, model_card
 
 ROOT = generate.ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,8 +32,33 @@ def test_the_readmes_table_is_the_demos_output(sandbox_base: str, tmp_path: Path
 
 
 def test_the_readmes_scores_are_those_measured() -> None:
-    """Both halves, as `make score` counts them today."""
-    assert generate.between(README, "scores") == score.markdown()
+    """The baseline's rows are what `make eval` counts today; a model's rows are those kept in docs/scoreboard/."""
+    kept = json.loads((generate.SCOREBOARD / "baseline.json").read_text(encoding="utf-8"))
+    assert kept == json.loads(json.dumps(generate.baseline_boards()))
+    assert generate.between(README, "scores") == shown.markdown(generate.kept_boards())
+
+
+def test_the_model_card_is_fresh() -> None:
+    """Its 31 attributes are filled from the scoreboards and the settings as they are."""
+    assert (ROOT / "docs" / "model-card.md").read_text(encoding="utf-8") == model_card.page(generate.kept_boards())
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    """Every row names one, and each that is named is there."""
+    lines = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8").splitlines()
+    rows = [r for r in lines if r.startswith("| ") and not r.startswith(("| threat", "| risk"))]
+    named = {each for row in rows for each in re.findall(r"`(\w+\.py)::(\w+)`", row)}
+    assert len(named) > 25
+    for file, test in sorted(named):
+        (path,) = (ROOT / "tests").rglob(file)
+        assert f"def {test}(" in path.read_text(encoding="utf-8"), f"{file}::{test}"
+    assert [r for r in rows if "::" not in r] == []
+
+
+def test_the_held_back_half_is_as_it_was_written() -> None:
+    """Its hash was committed before its first run; nothing there was changed since."""
+    written = (ROOT / "fixtures" / "held_back.sha256").read_text(encoding="utf-8").strip()
+    assert benchmark.digest(fixtures.ROOT, "held_back") == written
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

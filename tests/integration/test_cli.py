@@ -27,7 +27,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("CLAIMWRIGHT_EHR__SANDBOX", "true")
     monkeypatch.setenv("CLAIMWRIGHT_EHR__BILLING_PROVIDER", f"Organization/{tmp_path.name[:40]}")
     monkeypatch.setenv("CLAIMWRIGHT_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("CLAIMWRIGHT_PAYERS_FILE", str(fixtures.ROOT.parent / "sandbox" / "payers.toml"))
+    monkeypatch.setenv("CLAIMWRIGHT_PAYERS_FILE", str(fixtures.PAYERS))
     return lambda *arguments: CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
 
 

@@ -192,7 +192,7 @@ def settings_for(base: str, folder: Path, model: ScriptedServer) -> Settings:
         ehr=fixtures.ehr("planted", base_url=base, billing_provider=f"Organization/{folder.name[:40]}"),
         model=ModelSettings(name="m", base_url=f"{model.base}/v1"),
         data_dir=folder,
-        payers_file=fixtures.ROOT.parent / "sandbox" / "payers.toml",
+        payers_file=fixtures.PAYERS,
     )
 
 

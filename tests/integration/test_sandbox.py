@@ -68,7 +68,7 @@ BASELINE_FALLS_SHORT = {
     "t96136-administration-46-minutes",
 }
 DEVELOPMENT = [f for f in FIXTURES if f.half == "development"]
-PAYERS = Path(site.__file__).parent.parent / "sandbox" / "payers.toml"
+PAYERS = fixtures.PAYERS
 
 
 class Scripted:

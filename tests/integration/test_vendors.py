@@ -20,7 +20,7 @@ from sandbox.vendors import INTERNAL_BASE, double
 
 VISIT = "h2014-45-minutes"
 EVERY = ("epic", "oracle", "athena", "hapi", "legacy")
-PAYERS = Path(__file__).parents[2] / "sandbox" / "payers.toml"
+PAYERS = fixtures.PAYERS
 
 
 def settings(base: str, tmp_path: Path, **ehr: Any) -> Settings:

@@ -36,7 +36,7 @@ from tests import documents
 from tests.scripted import Answer, ScriptedServer
 
 BROKEN, HEALTHY = (fixtures.load_one(fixtures.ROOT / "development" / n) for n in ("h2014-45-minutes", "h0031-complete"))
-PAYERS = fixtures.ROOT.parent / "sandbox" / "payers.toml"
+PAYERS = fixtures.PAYERS
 with (Path(__file__).parents[1] / "spec" / "bad_input.csv").open(encoding="utf-8", newline="") as _table:
     ROWS = list(csv.DictReader(_table))
 LIMITS = Limits(pages=3, resources=50, response_bytes=2500, read_seconds=2, request_seconds=2)
