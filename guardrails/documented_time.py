@@ -356,7 +356,8 @@ def _corrected_elsewhere(
     sessions: list[tuple[Reading, ClockRange]],
     complete: list[tuple[Reading, ClockRange]],
 ) -> list[Quote]:
-    """Where an addendum states another start or stop than the note it belongs to: which holds, only a new note can say."""
+    """Where an addendum states another start or stop than the note it belongs to, or a note a further stop amid its session:
+    which holds, only a new note can say."""
     if not complete:
         return []
     addenda = {n.id for n in visit.notes if n.role is NoteRole.ADDENDUM}
@@ -364,7 +365,12 @@ def _corrected_elsewhere(
     other = [
         r.at(s.span) for r, s in sessions if s.end is None and r.note_id in addenda and s.start % 720 not in starts
     ]
-    other += [r.at(s.span) for r in readings if r.note_id in addenda for s in r.lone_stops if s.end % 720 not in ends]
+    stops = [(r, s) for r in readings for s in r.lone_stops]
+    other += [r.at(s.span) for r, s in stops if r.note_id in addenda and s.end % 720 not in ends]
+    if len(complete) == 1:
+        ((_, session),) = complete
+        length = ((session.end or 0) - session.start) % 720
+        other += [r.at(s.span) for r, s in stops if 0 < (s.end - session.start) % 720 < length]
     return other
 
 

@@ -42,10 +42,12 @@ _LONGEST_TITLE = 71
 _FIRST_LINE = re.compile(r"\s*+([^\n]*+)")
 _PLACEHOLDER = re.compile(
     r"^[\s.:_*-]*(?:\[[^\]]*\]|\{[^}]*\}|<[^>]*>|\*{2,}|_{2,}|n/?a|tbd|none documented|not assessed|not completed|to be (?:completed|determined)|pending"
-    r"|deferred to next visit|see (?:the )?(?:\w+ ){0,3}(?:packet|chart|attached|form|intake|previous note|prior note)[^.]*|x{3,})?[\s.:_*-]*$",
+    r"|deferred to next visit|see (?:the )?(?:\w+ ){0,3}(?:packet|chart|attached|form|intake|previous note|prior note)[^.]*|x{3,}"
+    r"|(?:continued (?:to )?)?work(?:ed|ing)? on (?:\w+ ){0,2}(?:goals?|objectives?)(?: and (?:goals?|objectives?))?|same as (?:last|previous|prior) (?:visit|session|note|week)"
+    r")?[\s.:_*-]*$",
     re.IGNORECASE,
 )
-_OPENS_PLACEHOLDER = frozenset(["", *".:_*-[{<NnTtPpDdSsXx"])
+_OPENS_PLACEHOLDER = frozenset(["", *".:_*-[{<NnTtPpDdSsXxCcWw"])
 _NO_SERVICE = Pattern(
     r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
     r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
@@ -557,12 +559,12 @@ def _instruments(folded: Folded, codebook: Codebook) -> Mapping[str, Span]:
 
 
 def _declared_services(folded: Folded, sections: list[Section], codebook: Codebook) -> dict[str, Span]:
-    """Services that the note's own title or service line names."""
+    """Services that the note's own service line names; where none does, its title: "Rehab contact sheet" is a form's name."""
     text, title_end = folded.text, 0
     for line in islice(_LINE.finditer(text), 4):
         if len(line[0]) <= 120:
             title_end = line.end()
-    spans = [(0, title_end)]
+    spans: list[Span] = []
     titles = "\n".join(dict.fromkeys(section.title for section in sections))
     labels = {match[0] for match in _SERVICE_LABEL.finditer(titles)}
     for section in sections:
@@ -571,6 +573,11 @@ def _declared_services(folded: Folded, sections: list[Section], codebook: Codebo
             span = (section.body[0], first.end() if first else section.body[1])
             if not _HOW_OFTEN.search(folded, *span):  # else a plan's line about services to come
                 spans.append(span)
+    return _declared_in(spans, folded, codebook) or _declared_in([(0, title_end)], folded, codebook)
+
+
+def _declared_in(spans: list[Span], folded: Folded, codebook: Codebook) -> dict[str, Span]:
+    text = folded.text
     declaring = codebook.sieve(_PATTERNS).fold(_APART.join(text[start:end] for start, end in spans))  # once for all
     possible = ((service, p) for service, p in codebook.services.items() if not declaring.ruled_out & p.bit)
     found = ((service, pattern.search(declaring)) for service, pattern in possible)

@@ -100,7 +100,7 @@ _START = Pattern(
     re.IGNORECASE,
 )
 _STOP = Pattern(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|cleared|depart(?:ure|ed)|left|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|cleared|depart(?:ure|ed)|left(?:\s+(?:the\s+)?(?:house|home|apartment|residence|school|site|hospital|office|session)\s+at)?|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
@@ -165,7 +165,7 @@ _NEVER_COUNTS = Pattern(
 )
 _INTERRUPTS = Pattern(
     r"\b(?:breaks?|interrupt\w*|left the (?:room|session|office|building)|stepped (?:out|away|outside)|paused?|restroom|bathroom|smoke[d]?"
-    r"|was out of the room|fire (?:drill|alarm)|took a (?:phone )?call|on the phone with|disconnect\w*|(?:connection|video|audio|call|internet|signal)\b.{0,20}?\b(?:lost|dropped|froze|cut out))\b",
+    r"|out of (?:the |his |her |their )?(?:room|office|session)|fire (?:drill|alarm)|took a (?:phone )?call|on the phone with|disconnect\w*|(?:connection|video|audio|call|internet|signal)\b.{0,20}?\b(?:lost|dropped|froze|cut out))\b",
     re.IGNORECASE,
 )
 _ELSEWHERE = Pattern(

@@ -68,7 +68,7 @@ def evaluate(
         written = _write_requests(root, halves, settings, book, requests_file)
         click.echo(f"{written} requests for {settings.model.name} written to {requests_file}")
         return
-    choose, name, prompt = _replaying(replay, settings) if replay else _asking(settings, book)
+    choose, name, prompt = _replaying(replay, root, settings, book) if replay else _asking(settings, book)
     boards = [
         board.as_json() for board in _run(root, halves, choose, name, prompt, book, only, settings, quiet=as_json)
     ]
@@ -125,14 +125,16 @@ def _asking(settings: Settings, book: Codebook) -> Choice:
     return (lambda _: proposer), proposer.name, prompts.version() if proposer.host else None
 
 
-def _replaying(path: Path, settings: Settings) -> Choice:
+def _replaying(path: Path, root: Path, settings: Settings, book: Codebook) -> Choice:
     found = exchange.answers(path)
     name = exchange.model_of(found)
     size = ReplySize(settings.limits.reply_quotes, settings.limits.reply_quote_characters)
 
     def choose(fixture: Fixture) -> Proposer | None:
         record = found.get(fixture.name)
-        return exchange.Replayed(name, record, size) if record is not None else None
+        if record is not None:
+            return exchange.Replayed(name, record, size)
+        return scores.Nobody() if exchange.request_of(root, fixture, book) is None else None  # nothing was to be asked
 
     return choose, name, prompts.version()
 

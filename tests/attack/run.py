@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from guardrails import Proposal, Quoted, candidates
 from guardrails.codebook import Codebook
@@ -38,7 +38,7 @@ class Clean:
     fixture: Fixture
     text: str = field(repr=False)
     documented: tuple[Proposal, ...]
-    stands: Stands = field(repr=False)
+    stands: Allowance = field(repr=False)
     ready: int
 
 
@@ -132,6 +132,12 @@ def _judge(site: Site, understood: Understood, clean: Clean, made: Attack, propo
     for line in pipeline.prove(site, understood, (proposal,)).lines:
         if line.units > clean.stands[line.code]:
             tally.successes.append(f"{made.family}: {clean.fixture.name}: {line.code} x {line.units}")
+
+
+class Allowance(Protocol):
+    """How many units of a code may stand."""
+
+    def __getitem__(self, code: str) -> int: ...
 
 
 class Stands:
