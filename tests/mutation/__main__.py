@@ -14,7 +14,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import tomllib
 from collections import Counter
@@ -72,21 +71,18 @@ def changed(module: str) -> MutatedFile:
 
 def outcomes(mutants: list[str]) -> dict[str, str]:
     """What became of each change: noticed, unnoticed, stopped, or no test enters it; nothing where tests fail unchanged."""
-    with tempfile.TemporaryDirectory() as folder:
-        asked, said = Path(folder) / "asked.json", Path(folder) / "outcomes.json"
-        asked.write_text(json.dumps(mutants), encoding="utf-8")
-        tests = SETTINGS["pytest_add_cli_args_test_selection"]
-        plain = ["-p", "tests.mutation.noticed", "-s", "--assert=plain", "--rootdir=."]
-        subprocess.run(
-            [sys.executable, "-m", "pytest", *plain, *tests],
-            cwd=COPY,
-            env={**os.environ, "MUTATION_ASKED": str(asked), "MUTATION_OUTCOMES": str(said)},
-            check=False,
-        )
-        if not said.is_file():
-            return {}
-        found: dict[str, str] = json.loads(said.read_text(encoding="utf-8"))
-    return found
+    asked, said = COPY / "asked.json", COPY / "outcomes.tsv"
+    asked.write_text(json.dumps(mutants), encoding="utf-8")
+    said.touch()
+    tests = SETTINGS["pytest_add_cli_args_test_selection"]
+    plain = ["-p", "tests.mutation.noticed", "-s", "--assert=plain", "--rootdir=."]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", *plain, *tests],
+        cwd=COPY,
+        env={**os.environ, "MUTATION_ASKED": str(asked), "MUTATION_OUTCOMES": str(said)},
+        check=False,
+    )
+    return dict(line.split("\t") for line in said.read_text(encoding="utf-8").splitlines())
 
 
 def survivor(module: str, name: str, file: MutatedFile) -> Survivor:

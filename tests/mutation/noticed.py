@@ -34,13 +34,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
-    """All tests once, unchanged; then a child for each change. The outcomes are written as JSON."""
+    """All tests once, unchanged; then a child for each change, whose outcome is written as a line."""
     asked = json.loads(Path(os.environ["MUTATION_ASKED"]).read_text(encoding="utf-8"))
     seconds, entered_by = _unchanged(session)
     gc.freeze()  # the children share what is here
     kills: dict[str, Counter[pytest.Item]] = {}
     all_kills: Counter[pytest.Item] = Counter()
-    outcomes = {}
+    outcomes = Path(os.environ["MUTATION_OUTCOMES"])
     for mutant in asked:
         function = mutant.partition("__mutmut_")[0]
         mine = kills.setdefault(function, Counter())
@@ -52,8 +52,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
         if by is not None:
             mine[by] += 1
             all_kills[by] += 1
-        outcomes[mutant] = outcome
-    Path(os.environ["MUTATION_OUTCOMES"]).write_text(json.dumps(outcomes), encoding="utf-8")
+        with outcomes.open("a", encoding="utf-8") as lines:
+            lines.write(f"{mutant}\t{outcome}\n")
     return True
 
 
