@@ -48,12 +48,13 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
             entered_by.get(function, ()),
             key=lambda t: (-(5 * mine[t] + all_kills[t]) / (seconds[t] + 0.05), seconds[t], t.nodeid),
         )
+        started = time.monotonic()
         outcome, by = _tried(mutant, tests, seconds, session) if tests else (NO_TEST, None)
         if by is not None:
             mine[by] += 1
             all_kills[by] += 1
         with outcomes.open("a", encoding="utf-8") as lines:
-            lines.write(f"{mutant}\t{outcome}\n")
+            lines.write(f"{mutant}\t{outcome}\t{by.nodeid if by else ''}\t{time.monotonic() - started:.2f}\n")
     return True
 
 
