@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import hypothesis
 import pytest
@@ -31,6 +31,17 @@ def pytest_configure(config: pytest.Config) -> None:
     generate = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     hypothesis.settings.register_profile("mutation", database=None, derandomize=True, phases=generate)
     hypothesis.settings.load_profile("mutation")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> pytest.TestReport:
+    """Whether a test failed, and no more: to show where would parse the changed module each time."""
+    assert call.when != "collect"
+    skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
+    outcome: Literal["passed", "failed", "skipped"] = (
+        "passed" if call.excinfo is None else "skipped" if skipped else "failed"
+    )
+    return pytest.TestReport(item.nodeid, item.location, {}, outcome, None, call.when)
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool:
