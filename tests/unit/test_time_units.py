@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from guardrails import policies, time_units
 from guardrails.codebook import Code, Codebook, UnitRule
+from guardrails.edit_tables import UnitLimits
 from guardrails.policies import Policy, QuarterHourRule
 from guardrails.time_units import Counted
 from guardrails.verdict import Minutes, Quote
@@ -86,14 +88,29 @@ def test_what_minutes_count(
     ],
 )
 def test_contacts_of_a_day_as_the_payer_counts_them(
-    policy: str, contacts: tuple[int, ...], expected: object, book: Codebook
+    policy: str, contacts: tuple[int, ...], expected: tuple[object, ...], book: Codebook
 ) -> None:
     """Each apart where the payer says so, and the lowest rule where it is not known."""
     code = book.find("H2014", DAY)
     assert code
     counted = time_units.count(code, stated(sum(contacts), *contacts), policies.load(policy), book, DAY)
     assert counted
-    assert (counted.units, counted.arithmetic, counted.highest) == expected
+    assert (counted.code, counted.units, counted.arithmetic, counted.highest) == (code, *expected)
+
+
+def test_a_payer_may_count_one_code_in_its_own_way(book: Codebook, whole_unit: Policy) -> None:
+    """Its rule and its way with contacts are those of the code."""
+    own = policies.CodePolicy(counted=policies.Counted.MID15, aggregate=policies.Aggregate.PER_CONTACT)
+    policy = whole_unit.model_copy(update={"codes": {"H2014": own}})
+    for name, expected in (
+        ("H2014", (2, "14 + 14 documented minutes, each apart, 2 x 15")),
+        ("H2017", (1, "28 documented minutes, 1 x 15")),
+    ):
+        code = book.find(name, DAY)
+        assert code
+        counted = time_units.count(code, stated(28, 14, 14), policy, book, DAY)
+        assert counted
+        assert (counted.units, counted.arithmetic) == expected
 
 
 def test_contacts_of_a_payer_without_a_rule_are_not_told_apart(book: Codebook) -> None:
@@ -128,7 +145,7 @@ def allowed(code: Code, proposed: object, minutes: Minutes | None, policy: Polic
     """Units, arithmetic, what is said (`*`: with its place in the note), and the lower value that fits."""
     result = time_units.allow(code, proposed, minutes, policy, book, DAY, **more)
     said = [f"{f.rule_id} {f.message}{' *' if f.where == HERE else ''}" for f in result.findings]
-    fix = f"{result.fix.code} x {result.fix.units}" if result.fix else None
+    fix = None if result.fix is None else f"{result.fix.code} x {result.fix.units}"
     return result.units, result.arithmetic, said, fix
 
 
@@ -370,6 +387,20 @@ def test_what_is_allowed_of_a_ladder(
     meaning = book.find(code, DAY)
     assert meaning
     assert allowed(meaning, proposed, stated(minutes), whole_unit, book) == expected
+
+
+def test_the_payers_limit_holds_from_its_tables_date(book: Codebook, whole_unit: Policy) -> None:
+    """Beyond it nothing is allowed."""
+    code = book.find("H2014", DAY)
+    assert code
+    beyond = "UNIT-042 More units than the payer takes on one line of this code (2); the whole line would be denied."
+    for begins, expected in (
+        (DAY, (0, "", [beyond], None)),
+        (DAY + timedelta(days=1), (3, "45 documented minutes, 3 x 15", [], None)),
+    ):
+        table = UnitLimits("a table", "medicaid", begins, {"H2014": 2})
+        limited = replace(book, edits=replace(book.edits, limit_tables=(table,)))
+        assert allowed(code, 3, stated(45), whole_unit, limited) == expected
 
 
 @pytest.mark.cpt
