@@ -248,7 +248,7 @@ def resolve(proposal: Proposal, on: date, codebook: Codebook, policy: Policy) ->
 
 
 def _system(uri: str) -> str:
-    return uri.strip().rstrip("/").removeprefix("https://").removeprefix("http://").casefold()
+    return uri.strip().casefold().rstrip("/").removeprefix("https://").removeprefix("http://")
 
 
 def payer_takes(code: Code, policy: Policy, visit: Visit) -> tuple[Finding, ...]:

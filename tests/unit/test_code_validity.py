@@ -110,6 +110,7 @@ def test_a_code_that_is_not_in_force(book: Codebook, whole_unit: Policy) -> None
         (f" {HCPCS_SYSTEM.replace('Coding', 'coding')}/ ", True),
         (HCPCS_SYSTEM.replace("http://", "https://"), True),
         (HCPCS_SYSTEM.removeprefix("http://"), True),
+        (HCPCS_SYSTEM.upper(), True),
         (f"{HCPCS_SYSTEM}X", False),
         (f"/{HCPCS_SYSTEM}", False),
         (CPT_SYSTEM, False),
