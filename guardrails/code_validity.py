@@ -278,9 +278,7 @@ def eligible(code: Code, clinician: Clinician | None, visit: Visit, policy: Poli
         return tuple(findings)
     if stated is not None or clinician.level in _NEVER.get(code.service or "", set()):
         return (*findings, found(LEVEL_BLOCKED, code=code.code))
-    higher_on_open_code = (
-        code.who is None and allowed & {"BA", "PP"} and clinician.level not in _BELOW | {"LPN", "PEER"}
-    )
+    higher_on_open_code = code.who is None and allowed & {"BA", "PP"} and clinician.level not in _BELOW | {"LPN"}
     if higher_on_open_code:  # the usual renderer is not a ceiling (domain 2.1)
         return tuple(findings)
     return (*findings, found(LEVEL, code=code.code))

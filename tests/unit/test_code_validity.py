@@ -328,13 +328,17 @@ def test_the_level_of_an_office_visit(code: str, stated: list[str], expected: ob
 
 @pytest.mark.cpt
 def test_a_visit_elsewhere_has_rules_that_are_not_loaded(book: Codebook) -> None:
-    """A person decides; so where the ladder has no rung for the level that is stated."""
+    """A person decides; so where the ladder has no rung for the level that is stated, or none in force."""
     elsewhere = a_code(book, "99214", ladder=None)
     assert code_validity.visit_level(elsewhere, [], book, DAY) == ((said_of("CODE-080", code="99214"),), None)
     strange = a_code(book, "99214", ladder="no ladder")
     low = [a_reading(decision_making=("low", (3, 4)))]
     expected = ((said_of("CODE-078", 3, code="99214"),), None)
     assert code_validity.visit_level(strange, low, book, DAY) == expected
+    not_yet = replace(a_code(book, "99213"), in_force_from=DAY + timedelta(days=1))
+    mine = replace(book, codes={**book.codes, "99213": (not_yet,)})
+    expected = ((said_of("CODE-078", 3, code="99214"),), None)
+    assert code_validity.visit_level(a_code(book, "99214"), low, mine, DAY) == expected
     unnumbered = a_code(book, "99214", rung=None)
     assert code_validity.visit_level(unnumbered, low, book, DAY) == ((), None)
 
