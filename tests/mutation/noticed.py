@@ -1,7 +1,8 @@
 """A pytest plugin: the tests are collected once, then each changed function is tried in a child process of its own.
 
 The first pass runs every test unchanged and keeps which functions it enters. A child then runs the tests that enter its
-changed function, those first that noticed such a change before, and stops at the first that fails.
+changed function, those first that noticed such a change before, and stops at the first that fails. That no test fails in
+a child without a change, whatever ran before it, is tried first.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     asked = json.loads(Path(os.environ["MUTATION_ASKED"]).read_text(encoding="utf-8"))
     seconds, entered_by = _unchanged(session)
     gc.freeze()  # the children share what is here
+    if _tried("no change", session.items[::-1], seconds, session)[0] != "unnoticed":
+        pytest.exit("a test fails in a child where nothing was changed", returncode=1)
     kills: dict[str, Counter[pytest.Item]] = {}
     all_kills: Counter[pytest.Item] = Counter()
     outcomes = Path(os.environ["MUTATION_OUTCOMES"])
