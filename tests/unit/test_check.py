@@ -19,6 +19,7 @@ from guardrails.policies import Cap, CodePolicy, Counted, Period, Policy
 from guardrails.verdict import Quoted
 from guardrails.visit import Clinician, Known, OtherLine
 from tests.conftest import BACHELOR, DAY, LCSW, SKILLS, TODAY, Prove, a_note, a_visit, asked, ids, skills
+from tests.spec.test_edge_cases import TABLE, case_of, policy_of, proposal_of
 from tests.unit.test_cure import fact
 
 MODULE: Any = sys.modules["guardrails.check"]  # the package names the function so
@@ -249,3 +250,16 @@ def test_a_visit_without_a_date_stops_before_any_line(book: Codebook, whole_unit
         (Outcome.HELD, ["VISIT-030"], None)
     ] * 2
     assert [f.rule_id for f in verdicts.findings] == ["VISIT-030"]
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(("begins", "fits"), [(DAY, "99213"), (DAY + timedelta(days=1), None)])
+def test_the_lower_level_of_a_visit_is_one_of_the_date(begins: date, fits: str | None, book: Codebook) -> None:
+    """A code that begins later is no fix."""
+    row = next(row for row in TABLE if row["case"] == "4.6 TH10 below")
+    visit, context = case_of(row)
+    lower = book.find("99213", DAY)
+    assert lower
+    dated = replace(book, codes={**book.codes, "99213": (replace(lower, in_force_from=begins),)})
+    (verdict,) = check(visit, context, [proposal_of(row["proposed"])], (), dated, policy_of(row["payer"])).verdicts
+    assert (verdict.fix and verdict.fix.code) == fits
