@@ -337,9 +337,8 @@ def _notices(verdicts: Sequence[Verdict], visit: Visit, codebook: Codebook, poli
     """Facts about the installation: one word for the site, never a finding per line (law 5)."""
     on = visit.date_of_service
     assert on is not None
-    notices = []
     used = {codebook.table_for(normalize(v.proposal.code)) for v in verdicts if v.line is not None}
-    notices += [
+    notices = [
         f"Table {t.name} ends on {t.covers_through.isoformat()}, before the date of service: load a newer one."
         for t in sorted((t for t in used if t is not None), key=lambda t: t.name)
         if on > t.covers_through

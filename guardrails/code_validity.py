@@ -248,7 +248,7 @@ def resolve(proposal: Proposal, on: date, codebook: Codebook, policy: Policy) ->
 
 
 def _system(uri: str) -> str:
-    return uri.strip().rstrip("/").removeprefix("https://").removeprefix("http://").casefold()
+    return uri.strip().casefold().rstrip("/").removeprefix("https://").removeprefix("http://")
 
 
 def payer_takes(code: Code, policy: Policy, visit: Visit) -> tuple[Finding, ...]:
@@ -278,9 +278,7 @@ def eligible(code: Code, clinician: Clinician | None, visit: Visit, policy: Poli
         return tuple(findings)
     if stated is not None or clinician.level in _NEVER.get(code.service or "", set()):
         return (*findings, found(LEVEL_BLOCKED, code=code.code))
-    higher_on_open_code = (
-        code.who is None and allowed & {"BA", "PP"} and clinician.level not in _BELOW | {"LPN", "PEER"}
-    )
+    higher_on_open_code = code.who is None and allowed & {"BA", "PP"} and clinician.level not in _BELOW | {"LPN"}
     if higher_on_open_code:  # the usual renderer is not a ceiling (domain 2.1)
         return tuple(findings)
     return (*findings, found(LEVEL, code=code.code))

@@ -84,13 +84,13 @@ def prove(proposal: Proposal, visit: Visit) -> Evidence:
     if len(proposal.quotes) > MAX_QUOTES or sum(len(q.text) for q in proposal.quotes) > MAX_QUOTED_CHARACTERS:
         return Evidence((), usable, own, (found(TOO_MUCH, limit=f"{MAX_QUOTES} / {MAX_QUOTED_CHARACTERS}"),))
     proven: list[tuple[Quote, str | None]] = []
-    missing = unusable = 0
+    missing, unusable = 0, False
     for quoted in proposal.quotes:
         quote = _locate(quoted, usable)
         if quote is not None:
             proven.append((quote, quoted.element))
         elif _locate(quoted, [n for n in visit.notes if not n.is_evidence and not n.is_psychotherapy_note]):
-            unusable += 1
+            unusable = True
         else:
             missing += 1
     findings: list[Finding] = []

@@ -17,6 +17,9 @@ import pytest
 from guardrails import Context, Proposal, Quoted, Verdicts, Visit, check, codebook, policies
 from guardrails.codebook import Codebook
 from guardrails.policies import Policy
+from guardrails.reading import Reading
+from guardrails.rules import Effect, registered
+from guardrails.verdict import Finding, Quote, found
 from guardrails.visit import Clinician, Coverage, Diagnosis, Note, NoteSet, VisitStatus
 from plugin.web.app import build
 from plugin.web.house import House
@@ -153,6 +156,27 @@ def prove(book: Codebook, whole_unit: Policy) -> Prove:
 def ids(verdicts: Verdicts, position: int = 0) -> set[str]:
     """The rule ids found on one proposal."""
     return {f.rule_id for f in verdicts.verdicts[position].findings}
+
+
+def a_reading(note_id: str = "note-1", **places: Any) -> Reading:
+    """A note in which these things stand, each at the one character that begins at the number."""
+    found_there: dict[str, Any] = {}
+    for name, value in places.items():
+        if isinstance(value, dict):
+            spans = {key: (at, at + 1) for key, at in value.items()}
+            found_there[name] = {key: (span,) for key, span in spans.items()} if name == "elements" else spans
+        else:
+            found_there[name] = (value, value + 1) if type(value) is int else value
+    return Reading(note_id=note_id, text_hash="hash", **found_there)
+
+
+def said_of(
+    rule_id: str, *starts: int, effect: str | None = None, authority: str | None = None, **slots: object
+) -> Finding:
+    """The finding of a rule with what it points to in `a_reading` and what fills its sentence."""
+    where = [Quote("note-1", start, start + 1, "hash") for start in starts]
+    own = Effect(effect) if effect else None
+    return found(registered()[rule_id], where=where, effect=own, authority=authority, **slots)
 
 
 @pytest.fixture(scope="session")

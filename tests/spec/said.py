@@ -2,24 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from guardrails import Finding, Verdict, check
 from guardrails.codebook import Codebook
 from guardrails.verdict import Quote
-from guardrails.visit import Visit
+from guardrails.visit import Context, Known, OtherLine, Visit
+from tests.conftest import DAY
+from tests.spec import test_lines_together
 from tests.spec.test_edge_cases import TABLE, case_of, policy_of, proposal_of
+from tests.spec.test_lines_together import NONE_ELSEWHERE
 
 FILE = Path(__file__).with_name("said.txt")
 
 
 def everything(book: Codebook) -> str:
     """Each case with its verdicts: lines with their arithmetic, findings with the words of the note that they point to."""
-    return "\n".join(line for row in TABLE if not row["shown_by"] for line in _case(row, book)) + "\n"
+    return "\n".join(line for part in PARTS for line in part(book)) + "\n"
+
+
+def on_file() -> list[str]:
+    """The parts as they stand in the file: each begins at the margin."""
+    return re.split(r"\n(?! )", FILE.read_text(encoding="utf-8").removesuffix("\n"))
+
+
+def _beside(row: dict[str, str], book: Codebook) -> Iterator[str]:
+    """What is said of lines beside each other (`lines_together.csv`)."""
+    yield f"{row['lines']} ({row['payer']})"
+    for code, finding in test_lines_together.across(row["lines"].split(), row["payer"], book, NONE_ELSEWHERE):
+        yield f"  {code}: {_finding(finding, None)}"
+
+
+def _claimed(line: str, other: OtherLine, book: Codebook) -> Iterator[str]:
+    """What is said of a line beside another claim's."""
+    context = Context(today=DAY, client_lines=Known((other,)))
+    marks = "".join(f"-{m}" for m in other.modifiers)
+    yield f"{line} beside a claim's {other.code}{marks}@{other.clinician_id} of {other.date_of_service} (medicare)"
+    for code, finding in test_lines_together.across([line], "medicare", book, context):
+        yield f"  {code}: {_finding(finding, None)}"
 
 
 def _case(row: dict[str, str], book: Codebook) -> Iterator[str]:
+    """What is said of an edge case (`edge_cases.csv`)."""
     visit, context = case_of(row)
     proposals = [proposal_of(each) for each in row["proposed"].split("+")]
     verdicts = check(visit, context, proposals, (), book, policy_of(row["payer"]))
@@ -48,7 +75,7 @@ def _details(verdict: Verdict, visit: Visit) -> Iterator[str]:
     yield from (_finding(finding, visit) for finding in verdict.findings)
 
 
-def _finding(finding: Finding, visit: Visit) -> str:
+def _finding(finding: Finding, visit: Visit | None) -> str:
     lacks = f", lacks {finding.lacks}" if finding.lacks else ""
     return (
         f"{finding.rule_id} {finding.effect.value}, cured by {finding.cured_by.value}{lacks}: {finding.message} "
@@ -56,10 +83,18 @@ def _finding(finding: Finding, visit: Visit) -> str:
     )
 
 
-def _places(where: tuple[Quote, ...], visit: Visit) -> str:
-    texts = {note.id: note.text for note in visit.notes}
+def _places(where: tuple[Quote, ...], visit: Visit | None) -> str:
+    texts = {note.id: note.text for note in visit.notes} if visit else {}
     return "".join(f" <{texts[q.note_id][q.start : q.end]!r}>" for q in where)
 
 
 def _short(units: object) -> str:
     return str(units) if len(str(units)) < 20 else "(a number of many digits)"
+
+
+PARTS: list[Callable[[Codebook], Iterator[str]]] = [
+    *(partial(_case, row) for row in TABLE if not row["shown_by"]),
+    *(partial(_beside, row) for row in test_lines_together.TABLE),
+    *(partial(_claimed, line, other) for line, other, _ in test_lines_together.ELSEWHERE),
+]
+"""The file's parts, each made on its own."""

@@ -12,7 +12,7 @@ from guardrails import policies
 from guardrails.claim_edits import across_lines
 from guardrails.codebook import Codebook
 from guardrails.examined import Examined
-from guardrails.verdict import Minutes, ServiceLine, found
+from guardrails.verdict import Finding, Minutes, ServiceLine, found
 from guardrails.visit import Context, Known, OtherLine
 from guardrails.visit_status import UNSIGNED
 from tests.conftest import DAY, ZONE, skills
@@ -51,12 +51,16 @@ def examined(text: str, position: int, book: Codebook) -> Examined:
     return Examined(position, code, line, (INCOMPLETE,) if text.endswith("*") else ())
 
 
+def across(texts: list[str], payer: str, book: Codebook, context: Context) -> list[tuple[str, Finding]]:
+    """Every finding with the code that it falls on."""
+    lines = [examined(t, n, book) for n, t in enumerate(texts)]
+    found_on = across_lines(lines, skills(), context, book, policies.load(PAYERS[payer]))
+    return [(lines[p].code.code, f) for p, findings in found_on.items() for f in findings]
+
+
 def said(texts: list[str], payer: str, book: Codebook, context: Context) -> list[str]:
     """`code rule` of every finding, in a fixed order."""
-    lines = [examined(t, n, book) for n, t in enumerate(texts)]
-    policy = policies.load(PAYERS[payer])
-    across = across_lines(lines, skills(), context, book, policy)
-    return sorted(f"{lines[p].code.code} {f.rule_id}" for p, findings in across.items() for f in findings)
+    return sorted(f"{code} {f.rule_id}" for code, f in across(texts, payer, book, context))
 
 
 NONE_ELSEWHERE = Context(today=DAY, client_lines=Known(()))
@@ -71,23 +75,23 @@ def test_which_lines_stand_beside_each_other(row: dict[str, str], book: Codebook
         assert said(list(order), row["payer"], book, NONE_ELSEWHERE) == expected
 
 
+ELSEWHERE = [
+    ("90837", a_line("90791", DAY, who="a"), ["90837 EDIT-064"]),
+    ("90791", a_line("90837", DAY, who="a"), ["90791 EDIT-064"]),
+    ("90837", a_line("90791", DAY, who="b"), ["90837 EDIT-065"]),
+    ("90837", a_line("90791", DAY - timedelta(days=1), who="a"), []),
+    ("90834", a_line("90847", DAY, who="a"), ["90834 EDIT-064"]),
+    ("90834", a_line("90847", DAY, ("XE",), who="a"), []),
+    ("99484", a_line("99492", DAY - timedelta(days=1), who="a"), ["99484 EDIT-070"]),
+    ("99484", a_line("99492", DAY - timedelta(days=9), who="a"), []),
+    ("H0031", a_line("90791", DAY, who="a"), ["H0031 EDIT-070"]),
+    ("G0444", a_line("G0444", DAY - timedelta(days=364), who="b"), ["G0444 EDIT-080"]),
+    ("G0444", a_line("G0444", DAY - timedelta(days=365), who="b"), []),
+]
+
+
 @pytest.mark.cpt
-@pytest.mark.parametrize(
-    ("line", "elsewhere", "expected"),
-    [
-        ("90837", a_line("90791", DAY, who="a"), ["90837 EDIT-064"]),
-        ("90791", a_line("90837", DAY, who="a"), ["90791 EDIT-064"]),
-        ("90837", a_line("90791", DAY, who="b"), ["90837 EDIT-065"]),
-        ("90837", a_line("90791", DAY - timedelta(days=1), who="a"), []),
-        ("90834", a_line("90847", DAY, who="a"), ["90834 EDIT-064"]),
-        ("90834", a_line("90847", DAY, ("XE",), who="a"), []),
-        ("99484", a_line("99492", DAY - timedelta(days=1), who="a"), ["99484 EDIT-070"]),
-        ("99484", a_line("99492", DAY - timedelta(days=9), who="a"), []),
-        ("H0031", a_line("90791", DAY, who="a"), ["H0031 EDIT-070"]),
-        ("G0444", a_line("G0444", DAY - timedelta(days=364), who="b"), ["G0444 EDIT-080"]),
-        ("G0444", a_line("G0444", DAY - timedelta(days=365), who="b"), []),
-    ],
-)
+@pytest.mark.parametrize(("line", "elsewhere", "expected"), ELSEWHERE)
 def test_lines_of_other_claims_count_too(line: str, elsewhere: OtherLine, expected: list[str], book: Codebook) -> None:
     """The same clinician's lines of the same date, or the same month where the rule is monthly."""
     context = Context(today=DAY, client_lines=Known((elsewhere,)))
