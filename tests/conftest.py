@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -158,16 +159,29 @@ def ids(verdicts: Verdicts, position: int = 0) -> set[str]:
     return {f.rule_id for f in verdicts.verdicts[position].findings}
 
 
+_BY_NAME = "elements declared_services mentioned_services named_services uncertain_diagnoses instruments".split()
+_NOTHING_FOUND: dict[str, Any] = {
+    **{name: None for name, what in vars(Reading).items() if isinstance(what, cached_property)},
+    **{name: {} for name in _BY_NAME},
+    "service_dates": (),
+}
+
+
 def a_reading(note_id: str = "note-1", **places: Any) -> Reading:
-    """A note in which these things stand, each at the one character that begins at the number."""
+    """A note in which these things stand, each at the one character that begins at the number, and nothing else."""
     found_there: dict[str, Any] = {}
     for name, value in places.items():
         if isinstance(value, dict):
-            spans = {key: (at, at + 1) for key, at in value.items()}
+            spans = {key: at if isinstance(at, tuple) else (at, at + 1) for key, at in value.items()}
             found_there[name] = {key: (span,) for key, span in spans.items()} if name == "elements" else spans
         else:
             found_there[name] = (value, value + 1) if type(value) is int else value
-    return Reading(note_id=note_id, text_hash="hash", **found_there)
+    stated = (found_there.pop("times", ()), found_there.pop("lone_stops", ()))
+    crowded = found_there.pop("crowded", False)
+    reading = Reading.__new__(Reading)
+    vars(reading).update(_NOTHING_FOUND | {"note_id": note_id, "text_hash": "hash"} | found_there)
+    vars(reading)["_times"] = None if crowded else stated
+    return reading
 
 
 def said_of(

@@ -365,9 +365,7 @@ def test_the_size_of_a_group(
 ) -> None:
     """Two clients or more, and no more than the payer takes; two numbers say nothing."""
     notes = [a_note(text, note_id=f"note-{n}") for n, text in enumerate(texts, 1)]
-    readings = [
-        replace(a_reading(note.id), elements={"G01": ((0, len(note.text)),)}, text_hash="hash") for note in notes
-    ]
+    readings = [a_reading(note.id, elements={"G01": (0, len(note.text))}) for note in notes]
     code = a_code(book, service=service)
     found = code_validity.group_size(code, marks.split(), [a_reading(), *readings], a_visit(*notes), whole_unit)
     assert [(f.rule_id, f.effect, f.message) for f in found] == [(f.rule_id, f.effect, f.message) for f in expected]

@@ -421,7 +421,7 @@ def test_a_stop_is_added_to_one_start_only(book: Codebook, whole_unit: Policy) -
     lone = a_reading("note-2", lone_stops=(stop("14:45", 5),))
     two = a_reading(times=(clock("14:00", 3), clock("13:00", 7)))
     assert timed([two, lone], book, whole_unit, with_addendum()) == (None, [said_of("TIME-011", 3, 7)])
-    strange = replace(lone, note_id="note-3")
+    strange = a_reading("note-3", lone_stops=(stop("14:45", 5),))
     one = a_reading(times=(clock("14:00", 3),))
     assert timed([one, strange], book, whole_unit, with_addendum()) == (None, [said_of("TIME-011", 3)])
 
