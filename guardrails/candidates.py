@@ -15,6 +15,19 @@ from guardrails.visit import Visit
 
 # Services whose codes are worth asking about in any behavioral-health visit, named or not.
 ALWAYS = ("assessment", "plan_development", "skills_training", "psychotherapy")
+# And those that a clinician of some level often gives without naming them: what they do says it, not what they call it.
+BY_LEVEL = {
+    **dict.fromkeys(
+        ("MD", "QHP"), ("evaluation_and_management", "diagnostic_evaluation_medical", "psychotherapy_add_on")
+    ),
+    "LP": ("diagnostic_evaluation", "family_psychotherapy_client_absent"),
+}
+# Named one, the other is worth asking about: who was there, and how many, decides between them.
+TOGETHER = (
+    frozenset({"counseling", "psychotherapy"}),
+    frozenset({"assessment", "diagnostic_evaluation"}),
+    frozenset({"family_psychotherapy", "family_psychotherapy_client_absent"}),
+)
 
 
 def _mistaken_for(named: Iterable[str], codebook: Codebook, on: date) -> Iterator[str]:
@@ -27,8 +40,15 @@ def _mistaken_for(named: Iterable[str], codebook: Codebook, on: date) -> Iterato
             yield from (other.service for other in found if other is not None and other.service is not None)
 
 
+def _may_give(level: str | None, code: Code) -> bool:
+    """Whether a clinician of that level may be who gives it: asked with doubt, since `check` has the last word."""
+    if level is None or not code.levels or code.levels & {level, "BA", "PP", "ORG"}:
+        return True
+    return level == "MD" and "QHP" in code.levels
+
+
 def candidates(visit: Visit, readings: Iterable[Reading], codebook: Codebook, policy: Policy) -> tuple[Code, ...]:
-    """Codes in force on the date of service whose service the notes name, plus the everyday ones, in code order.
+    """Codes in force on the date of service whose service the notes name, the everyday ones, and their add-ons, in code order.
 
     Codes that the payer does not take, that the tables cannot prove (no documentation rules) or that are for another
     profession are left out: asking about them invites an answer that could only be held.
@@ -36,23 +56,25 @@ def candidates(visit: Visit, readings: Iterable[Reading], codebook: Codebook, po
     on = visit.date_of_service
     if on is None:
         return ()
-    named = set(ALWAYS)
-    for reading in readings:
-        named |= reading.declared_services.keys() | reading.mentioned_services.keys()
-    if named & {"counseling", "psychotherapy"}:
-        named |= {"counseling", "psychotherapy"}
-    if named & {"assessment", "diagnostic_evaluation"}:
-        named |= {"assessment", "diagnostic_evaluation"}
     level = visit.rendering.level if visit.rendering else None
+    named = {*ALWAYS, *BY_LEVEL.get(level or "", ())}
+    for reading in readings:
+        named |= reading.declared_services.keys() | reading.named_services.keys()
+        named |= reading.mentioned_services.keys()
+    for each in TOGETHER:
+        named |= each if named & each else frozenset()
     named |= set(_mistaken_for(named, codebook, on))
-    chosen = []
-    for meanings in codebook.codes.values():
-        for code in meanings:
-            if not code.in_force(on) or code.service not in named or code.service not in codebook.requirements:
-                continue
-            if not policy.of(code.code).covered or (policy.kind == "medicare" and not code.medicare):
-                continue
-            if level and code.levels and level not in code.levels and not code.levels & {"BA", "PP"}:
-                continue
-            chosen.append(code)
+    possible = [
+        code
+        for meanings in codebook.codes.values()
+        for code in meanings
+        if code.in_force(on)
+        and code.service in codebook.requirements
+        and policy.of(code.code).covered
+        and (policy.kind != "medicare" or code.medicare)
+        and _may_give(level, code)
+    ]
+    chosen = [code for code in possible if code.service in named]
+    primary = {code.code for code in chosen}
+    chosen += [code for code in possible if code not in chosen and code.add_on_to & primary]
     return tuple(sorted(chosen, key=lambda code: code.code))

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from guardrails import Proposal, Verdicts
+from guardrails import Proposal, Verdicts, candidates
 from guardrails.codebook import Codebook
 from guardrails.evidence import find
 from guardrails.visit import Visit
@@ -139,6 +139,7 @@ class Scoreboard:
     quotes_verified: Share
     audit: dict[str, Share]
     right_stands: Share
+    listed: Share
     requests: int
     input_tokens: int
     cached_tokens: int
@@ -173,12 +174,14 @@ def run(
     fixtures = list(benchmark.load(root, half))
     step = max(1, math.ceil(len(fixtures) / only)) if only else 1
     outcomes, right, audit = [], Counter[str](), defaultdict[str, Counter[str]](Counter)
+    listed = Share(0, 0)
     for position, fixture in enumerate(fixtures):
         if watch:
             watch(fixture)
         asked = None if position % step else proposer_for(fixture)
         outcomes.append(_outcome(root, fixture, asked, book, prices or ModelSettings()))
         _prove_cases(root, fixture, book, right, audit)
+        listed = _listed(root, fixture, book, listed)
     return _board(
         outcomes,
         name=name,
@@ -186,6 +189,7 @@ def run(
         half=half,
         digest=benchmark.digest(root, half),
         right=Share(right["stands"], right["all"]),
+        listed=listed,
         audit={kind: Share(counts["caught"], counts["all"]) for kind, counts in sorted(audit.items())},
     )
 
@@ -295,6 +299,15 @@ def _prove_cases(
                 audit["wrong code"].update({"all": 1, "caught": int(not stands)})
 
 
+def _listed(root: Path, fixture: Fixture, book: Codebook, so_far: Share) -> Share:
+    """How many gold codes stand on the closed list that a proposer is asked about."""
+    site = site_for(root, fixture, Nobody(), book)
+    understood = pipeline.understand(site, site.read(fixture.name))
+    found = candidates(understood.visit, understood.readings.values(), book, understood.policy)
+    codes = {code.code for code in found}
+    return Share(so_far.count + sum(g["code"] in codes for g in fixture.gold), so_far.of + len(fixture.gold))
+
+
 def _proved(root: Path, fixture: Fixture, book: Codebook, proposals: tuple[Proposal, ...]) -> Verdicts:
     site = site_for(root, fixture, Nobody(), book)
     return pipeline.prove(site, pipeline.understand(site, site.read(fixture.name)), proposals)
@@ -316,6 +329,7 @@ def _board(outcomes: Sequence[Outcome], **about: Any) -> Scoreboard:
         quotes_verified=Share(sum(o.quotes_verified for o in ran), sum(o.quotes for o in ran)),
         audit=about["audit"],
         right_stands=about["right"],
+        listed=about["listed"],
         requests=sum(o.requests for o in ran),
         input_tokens=sum(o.input_tokens for o in ran),
         cached_tokens=sum(o.cached_tokens for o in ran),

@@ -95,6 +95,8 @@ def sentences(board: Board) -> Iterator[str]:
     yield f"{board['half']}: of the audit's failures caught: {audit}"
     stands = board["right_stands"]
     yield f"{board['half']}: right proposals that stand: {stands['count']} of {stands['of']}"
+    listed = board["listed"]
+    yield f"{board['half']}: right codes on the closed list that is asked about: {listed['count']} of {listed['of']}"
     if board["requests"]:
         yield (
             f"{board['half']}: {board['requests']} requests, {board['input_tokens']:,} tokens in ({board['cached_tokens']:,} cached), "
