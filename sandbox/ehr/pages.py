@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from plugin.web.app import with_form
 from sandbox.ehr.authorization import Launch, OAuthError
 from sandbox.ehr.door import Door
 
@@ -165,13 +165,13 @@ def build(ehr: Ehr) -> Starlette:
     return Starlette(
         routes=[
             Route("/", front),
-            Route("/be", _with_form(be), methods=["POST"]),
+            Route("/be", with_form(be), methods=["POST"]),
             Route("/chart/{encounter}", chart),
-            Route("/chart/{encounter}/sign", _with_form(sign), methods=["POST"]),
-            Route("/chart/{encounter}/addendum", _with_form(addendum), methods=["POST"]),
+            Route("/chart/{encounter}/sign", with_form(sign), methods=["POST"]),
+            Route("/chart/{encounter}/addendum", with_form(addendum), methods=["POST"]),
             Route("/chart/{encounter}/launch", launch),
             Route("/auth/authorize", authorize),
-            Route("/auth/token", _with_form(token), methods=["POST"]),
+            Route("/auth/token", with_form(token), methods=["POST"]),
             Route("/auth/jwks", lambda _: JSONResponse(authorization.jwks())),
             Route(
                 "/auth/.well-known/openid-configuration", lambda _: JSONResponse(authorization.openid_configuration())
@@ -179,14 +179,6 @@ def build(ehr: Ehr) -> Starlette:
             Route("/fhir/{path:path}", fhir, methods=["GET", "POST", "PUT", "DELETE"]),
         ]
     )
-
-
-def _with_form(handler: Callable[[Request], Response]) -> Callable[[Request], Awaitable[Response]]:
-    async def endpoint(request: Request) -> Response:
-        request.state.form = await request.form()
-        return await run_in_threadpool(handler, request)
-
-    return endpoint
 
 
 def _page(template: str, **values: Any) -> Response:
