@@ -28,6 +28,7 @@ _NUMBER = re.compile(r"\b\d{1,3}\b")
 _OTHERS = ("90837", "H0031", "H0032", "H2014", "H2017", "90847", "90791", "H0004", "T1017", "H2011")
 
 
+_COUNTS = (*range(1, 25), 96)
 _MARKS: tuple[tuple[str, ...], ...] = ((), ("HN",), ("HO",), ("HM",))
 
 
@@ -150,7 +151,8 @@ class Stands:
     def __getitem__(self, code: str) -> int:
         if code not in self._units:
             quotes = _passages(code, self._understood, self._book) or _first_words(self._understood)
-            self._units[code] = max(self._tried(Proposal(code, u, m, quotes)) for m in _MARKS for u in (1, 96))
+            marks = _MARKS if code[0] in "HT" else _MARKS[:1]
+            self._units[code] = max(self._tried(Proposal(code, u, m, quotes)) for m in marks for u in _COUNTS)
         return self._units[code]
 
     def _tried(self, proposal: Proposal) -> int:
