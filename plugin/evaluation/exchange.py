@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from openai.lib._pydantic import to_strict_json_schema
 from pydantic import BaseModel, ValidationError
 
 import prompts
@@ -26,6 +25,8 @@ Json = dict[str, Any]
 
 def requests(root: Path, half: str, model: str, book: Codebook, limits: Limits) -> Iterator[Json]:
     """A request a visit for which a model would be asked; `custom_id` is the visit's name."""
+    from openai.lib._pydantic import to_strict_json_schema  # what the SDK sends; a second to import, for this alone
+
     size = ReplySize(limits.reply_quotes, limits.reply_quote_characters)
     for fixture in benchmark.load(root, half):
         request = request_of(root, fixture, book)
