@@ -6,6 +6,7 @@ import pytest
 
 from guardrails import Outcome, read_notes
 from guardrails.codebook import Codebook
+from guardrails.visit import Diagnosis
 from tests.conftest import SKILLS, Prove, a_note, a_visit, asked, ids, skills, therapy
 
 
@@ -46,21 +47,51 @@ def test_a_service_line_says_more_than_the_name_of_a_form(book: Codebook) -> Non
 
 
 @pytest.mark.parametrize(
-    "words", ["I left the house at 2:20 PM.", "Session ended 2:20 PM.", "Writer left the home at 2:20 PM."]
+    ("words", "holds"),
+    [
+        ("I left the house at 2:20 PM.", True),
+        ("Writer left the home at 2:20 PM.", True),
+        ("Session ended 2:20.", True),
+        ("Session ended 2:01 PM.", True),
+        ("Session ended 2:44.", True),
+        ("Session ended 2:00 PM.", False),
+        ("Session ended 2:45 PM.", False),
+        ("I left the house at 3:10 PM.", False),
+    ],
 )
-def test_a_further_stop_amid_the_session_holds(prove: Prove, words: str) -> None:
-    """The note ends the contact twice; which holds, only its author can say."""
-    visit = skills()
-    (note,) = visit.notes
-    both = a_visit(a_note(note.text + words))
-    verdicts = prove(both, asked("H2014", 3))
-    assert verdicts.verdicts[0].outcome is Outcome.HELD
-    assert "TIME-020" in ids(verdicts)
+def test_a_further_stop_amid_the_session_holds(prove: Prove, words: str, holds: bool) -> None:
+    """The note ends the contact twice; which holds, only its author can say. A stop at its edge or after it says nothing else."""
+    (note,) = skills().notes
+    both = a_note(note.text + words)
+    (verdict,) = prove(a_visit(both), asked("H2014", 3)).verdicts
+    assert verdict.outcome is (Outcome.HELD if holds else Outcome.READY)
+    said = [f for f in verdict.findings if f.rule_id == "TIME-020"]
+    assert bool(said) is holds
+    for finding in said:
+        assert [both.text[q.start : q.end].strip(" .") in words for q in finding.where] == [True]
 
 
-def test_a_stop_after_the_session_is_no_other_end(prove: Prove) -> None:
-    """The next appointment's end, or somebody's leaving later, changes nothing."""
-    visit = skills()
-    (note,) = visit.notes
-    later = a_visit(a_note(note.text + "I left the house at 3:10 PM."))
-    assert prove(later, asked("H2014", 3)).verdicts[0].outcome is Outcome.READY
+def test_a_line_that_its_proposer_is_unsure_of_holds(prove: Prove) -> None:
+    """It abstains: the line is complete, and a person decides."""
+    (verdict,) = prove(skills(), asked("H2014", 3, unsure=True)).verdicts
+    assert verdict.outcome is Outcome.HELD
+    assert [f.rule_id for f in verdict.findings] == ["ASK-010"]
+
+
+def test_a_note_too_long_to_be_read_is_named(prove: Prove) -> None:
+    """By its place in the EHR."""
+    (note,) = skills().notes
+    long = a_visit(a_note(note.text + "x" * 250_001))
+    assert any("DocumentReference/note-1" in f.message for f in prove(long, asked("H2014", 3)).findings)
+
+
+def test_each_diagnosis_is_looked_up(prove: Prove) -> None:
+    """Behind one that is in the tables stands one that is not: it is found too."""
+    both = skills(
+        diagnoses=(
+            Diagnosis(code="F20.9", condition_id="condition-1", rank=1),
+            Diagnosis(code="F33", condition_id="condition-2", rank=2),
+        )
+    )
+    verdicts = prove(both, asked("H2014", 3, diagnoses=("F20.9", "F33")))
+    assert any("F33" in f.message for f in verdicts.verdicts[0].findings)
