@@ -7,7 +7,6 @@ it is with a signed token that is used once (fhir 6).
 from __future__ import annotations
 
 import json
-import logging
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -24,8 +23,6 @@ from plugin.review.desk import Action
 from plugin.settings import EhrSettings
 from plugin.store.store import Draft, DraftState
 from plugin.web.house import House
-
-log = logging.getLogger("claimwright")
 
 NOTE_SIGNED = "example.claimwright.note-sign"
 _ALGORITHMS = ["ES384", "RS384", "ES256", "RS256"]
