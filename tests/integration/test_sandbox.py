@@ -44,7 +44,6 @@ BASELINE_FALLS_SHORT = {
     "g0396-sbirt-20-minutes",
     "g0444-depression-screen",
     "h0002-screening",
-    "h0015-iop-day-3-hours",
     "h0036-cpst-45-minutes",
     "h0049-alcohol-drug-screen",
     "h2011-crisis-60-minutes",
