@@ -219,11 +219,11 @@ def _hide_by_stylesheet(parser: Any) -> None:
                 continue
 
 
-def _walk(node: Any, parts: list[str], *, on_background: bool) -> None:
+def _walk(node: Any, parts: list[str], *, on_background: bool, lines_kept: bool = False) -> None:
     for child in node.iter(include_text=True):
         name = (child.tag or "").lower()
         if name == "-text":
-            parts.append(re.sub(r"\s+", " ", child.text_content or ""))
+            parts.append(re.sub(r"[^\S\n]+" if lines_kept else r"\s+", " ", child.text_content or ""))
             continue
         if name in _LEFT_OUT or name.startswith("-"):
             continue
@@ -240,11 +240,15 @@ def _walk(node: Any, parts: list[str], *, on_background: bool) -> None:
             parts.append("\n")
         if name == "li":
             parts.append("- ")
-        _walk(child, parts, on_background=backed)
+        kept = lines_kept or name in {"pre", "textarea"} or bool(_LINES_KEPT.search(style))
+        _walk(child, parts, on_background=backed, lines_kept=kept)
         if name in {"td", "th"}:
             parts.append("\t")
         if name in _BLOCK:
             parts.append("\n")
+
+
+_LINES_KEPT = re.compile(r"white-space\s*:\s*(?:pre|break-spaces)", re.IGNORECASE)  # pre, pre-wrap, pre-line
 
 
 def _backed(colours: str, inherited: bool) -> bool:

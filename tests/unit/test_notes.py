@@ -77,6 +77,14 @@ def test_html_keeps_the_lines_a_person_sees(reader: NoteReader) -> None:
     assert text == "Note\n\nTime\t2:00 – 2:45\n\nA\nB\n\n- one\n"
 
 
+@pytest.mark.parametrize("tag", ["pre", "div style='white-space: pre-wrap'", "p style='white-space:pre-line'"])
+def test_lines_that_html_keeps_are_kept(reader: NoteReader, tag: str) -> None:
+    """A plain note wrapped in one element has its own line breaks; elsewhere they are blanks."""
+    markup = f"<{tag}>Start: 2:00\n  Stop:   2:45\n<b>Plan:\nnone</b></{tag.split()[0]}><p>A\nB</p>"
+    text, _ = reader.text(Body("text/html; charset=utf-8", markup.encode()))
+    assert text == "Start: 2:00\nStop: 2:45\nPlan:\nnone\n\nA B\n"
+
+
 @pytest.mark.parametrize(
     "markup",
     [
