@@ -20,9 +20,11 @@ from typing import Any
 import httpx
 import uvicorn
 
+from plugin.review.states import State
 from plugin.settings import Settings
 from plugin.snapshot import Snapshot
-from plugin.store.store import DraftState, NewDraft, Store
+from plugin.store.records import NewDraft
+from plugin.store.store import Store
 from plugin.web.app import build
 from plugin.web.house import House
 from sandbox import ehr as sandbox_ehr
@@ -83,7 +85,7 @@ def _fill(store: Store) -> None:
         encounter_id="",
         billing_provider="Organization/o",
         payer="p",
-        state=DraftState.READY,
+        state=State.READY,
         incomplete=False,
         claim=None,
         verdicts=shown,

@@ -30,7 +30,8 @@ from plugin.ehr.connect import Works
 from plugin.evaluation_cli import evaluate
 from plugin.rulebook_cli import codebook_group, policy_group
 from plugin.settings import Settings
-from plugin.store.store import Draft, Store
+from plugin.store.records import Draft
+from plugin.store.store import Store
 from plugin.web_cli import COMMANDS as WEB_COMMANDS
 from plugin.workbench import Result
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from fhir_mappings import claims
 from fhir_mappings.views import Json
-from guardrails import Outcome, Verdicts
+from guardrails import Outcome, Verdicts, Visit
 from plugin import verdict_json
 from plugin.destinations.ehr import NAME as EHR
 from plugin.ehr.errors import Unreachable
+from plugin.review.states import State
 from plugin.settings import WriteWhen
 from plugin.snapshot import Snapshot
-from plugin.store.store import Draft, DraftState, NewDraft, Store, payer_key
+from plugin.store.records import Draft, NewDraft
+from plugin.store.store import Store, payer_key
 from plugin.workbench import Site, Understood
 
 
@@ -47,7 +49,7 @@ def keep(
     claim = render(site, understood, verdicts, created=created)
     state = state_of(verdicts)
     if claim is None and mine is not None and mine.claim is not None:
-        claim, state = claims.withdrawn(mine.claim), DraftState.WITHDRAWN  # no line left: withdrawn, not emptied
+        claim, state = claims.withdrawn(mine.claim), State.WITHDRAWN  # no line left: withdrawn, not emptied
     new = NewDraft(
         id=draft_id,
         ehr_id=visit.ehr_id,
@@ -66,12 +68,21 @@ def keep(
         patient_id=visit.client_id,
         clinician_id=visit.rendering.id if visit.rendering else None,
         date_of_service=visit.date_of_service,
+        deadline=_deadline(site, visit),
     )
     return store.save(new, taken, destinations, expected=mine)
 
 
+def _deadline(site: Site, visit: Visit) -> date | None:
+    """The last day on which the payer takes the claim (42 CFR 447.45(d) and the plans' own; domain 4.6 [K])."""
+    if visit.date_of_service is None:
+        return None
+    days = site.payers.filing_days(visit.coverage, visit.ehr_id, visit.date_of_service)
+    return visit.date_of_service + timedelta(days=days or site.settings.review.filing_days)
+
+
 def _withdrawable(draft: Draft) -> bool:
-    return draft.claim is not None and not draft.decided and draft.state is not DraftState.WITHDRAWN
+    return draft.claim is not None and not draft.decided and draft.state is not State.WITHDRAWN
 
 
 def _withdraw(store: Store, draft: Draft, taken: Snapshot, destinations: tuple[str, ...]) -> None:
@@ -82,7 +93,7 @@ def _withdraw(store: Store, draft: Draft, taken: Snapshot, destinations: tuple[s
         encounter_id=draft.encounter_id,
         billing_provider=draft.billing_provider,
         payer=draft.payer,
-        state=DraftState.WITHDRAWN,
+        state=State.WITHDRAWN,
         incomplete=False,
         claim=claims.withdrawn(draft.claim),
         verdicts=draft.verdicts,
@@ -93,11 +104,11 @@ def _withdraw(store: Store, draft: Draft, taken: Snapshot, destinations: tuple[s
     store.save(new, taken, destinations, expected=draft)
 
 
-def state_of(verdicts: Verdicts) -> DraftState:
+def state_of(verdicts: Verdicts) -> State:
     """Where a draft with these verdicts stands before anybody decided."""
     if verdicts.lines:
-        return DraftState.READY
+        return State.READY
     held = any(v.outcome is Outcome.HELD for v in verdicts.verdicts) or any(
         f.effect == "hold" for f in verdicts.findings
     )
-    return DraftState.HELD if held else DraftState.NOTHING
+    return State.HELD if held else State.NOTHING

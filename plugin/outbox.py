@@ -6,7 +6,8 @@ import prompts
 from plugin import snapshot
 from plugin.destinations.ehr import ChangedElsewhere, EhrDestination
 from plugin.ehr.errors import EhrError, Forbidden, NotOffered, Refused
-from plugin.store.store import Delivery, DeliveryState, Draft, Store
+from plugin.store.records import Delivery, DeliveryState, Draft
+from plugin.store.store import Store
 from plugin.workbench import Site, Understood
 
 

@@ -7,16 +7,21 @@ propose   a model, or the baseline, names codes from a closed list         plugi
 check     prove each proposal against the note and the rules               guardrails
 keep      the lines that stand as one draft Claim, with its outbox job     plugin.drafts, fhir_mappings.claims, plugin.store
 deliver   reconcile by identifier, then write                              plugin.outbox, plugin.destinations
+
+What asking a model took is metered in plugin.usage. plugin.flow runs these steps without a person, plugin.review is where
+people decide, plugin.web what they see, plugin.release how approved drafts go out.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import prompts
+from fhir_mappings.claims import UnwritableClaim
 from fhir_mappings.context import to_context
 from fhir_mappings.identifiers import identifiers_of, knows_patient
 from fhir_mappings.records import VisitRecord
@@ -25,13 +30,19 @@ from fhir_mappings.visits import to_visit
 from guardrails import Finding, Proposal, Verdicts, candidates, check, read_notes, stopped
 from guardrails.codebook import Codebook
 from plugin import disclosures, drafts, outbox, privacy, snapshot, usage
-from plugin.ehr.errors import Unreachable
-from plugin.settings import ConsentSource, EhrSettings
+from plugin.ehr.errors import EhrError, Unreachable
+from plugin.proposers.protocol import ProposerError
+from plugin.settings import ConsentSource, EhrSettings, SettingsError
 from plugin.snapshot import Snapshot
-from plugin.store.store import StaleDraft, Store
+from plugin.store.audit import Event
+from plugin.store.records import StaleDraft
+from plugin.store.store import Store
 from plugin.store.vault import VaultError
 from plugin.workbench import Result, Site, Understood
 from prompts import ProposalRequest, Reply
+
+EXPECTED = (EhrError, ProposerError, UnusableResource, UnwritableClaim, SettingsError)
+"""What a visit may wait for: the message says what, and holds no patient text."""
 
 _TRIES = 3
 
@@ -196,7 +207,18 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Under
         answer = metered.asked(site.proposer, request) if metered else site.proposer.propose(request)
     if site.store:
         site.store.seal(taken.key, "notes", json.dumps({o.note.id: o.note.text for o in outgoing}))
-        reply = Reply.model_validate_json(site.store.seal(taken.key, "reply", answer.reply.model_dump_json()))
+        sealed = site.store.seal(taken.key, "reply", answer.reply.model_dump_json())
+        reply = Reply.model_validate_json(sealed)
+        site.store.audit.note(
+            Event.PROPOSED,
+            None,
+            visit.ehr_id,
+            f"Encounter/{visit.id}",
+            snapshot=taken.key,
+            proposer=site.proposer.name,
+            prompt=prompts.version(),
+            reply=hashlib.sha256(sealed.encode()).hexdigest(),
+        )
         return understood, (reply, outgoing)
     return understood, (answer.reply, outgoing)
 

@@ -158,6 +158,11 @@ class EhrSettings(_Group):
     backend: BackendSettings | None = None
     hooks: HooksSettings = HooksSettings()
 
+    @property
+    def unattended(self) -> bool:
+        """Whether we may work there without a person: Backend Services, a token of the installation's own, the sandbox."""
+        return self.backend is not None or self.bearer_token is not None or (self.sandbox and self.app is None)
+
     def site(self) -> SiteOptions:
         """What the mappings need of these settings."""
         return SiteOptions(
@@ -172,14 +177,15 @@ class EhrSettings(_Group):
 class PayerRule(_Group):
     """One line of `payers.toml`: which policy a payer gets, from and through which dates of service.
 
-    `policy` is a packaged name or a file beside it; `plan` the plan's number where one payer has several. The first line
-    that fits counts.
+    `policy` is a packaged name or a file beside it; `plan` the plan's number where one payer has several; `filing_days`
+    how long after the date of service it takes a claim. The first line that fits counts.
     """
 
     payer: str
     policy: str
     plan: str | None = None
     ehr_id: str | None = None
+    filing_days: int | None = None
     effective_from: date = Field(date.min, alias="from")
     effective_through: date = Field(date.max, alias="through")
 
@@ -219,6 +225,41 @@ class WebSettings(_Group):
     session_hours: float = 12.0
     accept_by: AcceptBy = AcceptBy.CLINICIAN
     sign_in: SignInSettings | None = None
+
+
+class EngineSettings(_Group):
+    """The work that needs no person: finding finished visits, coding them, bringing decisions to the EHR, retention.
+
+    `in_web`: `claimwright serve` does it too; else only `claimwright worker` does. `name` tells this process from the
+    others, and stays the same when it is started again: what died with it is taken up under that name. `visits_at_once`
+    and `visits_a_minute` bound what the model is asked for. `poll_seconds`: how often an EHR is asked for changes (None:
+    never); `first_days`: how far back a new one is asked. `retention_days`: how long text is kept of visits that are closed.
+    """
+
+    in_web: bool = True
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")] = "web"
+    visits_at_once: int = 2
+    visits_a_minute: int = 60
+    poll_seconds: float | None = 60.0
+    poll_overlap_minutes: float = 10.0
+    first_days: int = 7
+    pump_seconds: float = 2.0
+    lease_seconds: float = 600.0
+    retention_days: int | None = None
+
+
+class ReviewSettings(_Group):
+    """What coders may do, and when. `approve_unaccepted`: also what no clinician accepted. Seconds, days, a share of one.
+
+    An approval can be taken back for `rest_seconds`, and does not go out before. `filing_days` is how long after the
+    date of service a claim may be filed where `payers.toml` does not say.
+    """
+
+    approve_unaccepted: bool = False
+    bulk_most: int = 50
+    rest_seconds: float = 60.0
+    filing_days: int = 365
+    second_review_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class AnswerForm(StrEnum):
@@ -266,6 +307,8 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     model: ModelSettings = ModelSettings()
     limits: Limits = Limits()
+    engine: EngineSettings = EngineSettings()
+    review: ReviewSettings = ReviewSettings()
     data_dir: Path = Path.home() / ".local" / "share" / "claimwright"
     database_url: str | None = None
     vault_key: SecretStr | None = None
@@ -306,7 +349,18 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The store's URL: SQLite in the data folder unless one is set."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'claimwright.db'}"
+        url = self.database_url or f"sqlite:///{self.data_dir / 'claimwright.db'}"
+        return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @property
+    def engine_database(self) -> str:
+        """Where the durable engine keeps its own tables: in the same PostgreSQL database, or a SQLite file beside ours.
+
+        A file of its own, because SQLite has one writer, and nothing in it is needed to go on: our tables say what is due.
+        """
+        if self.database.startswith("sqlite"):
+            return f"sqlite:///{self.data_dir / 'engine.db'}"
+        return self.database
 
 
 def load(**overrides: Any) -> Settings:
@@ -358,9 +412,16 @@ class Payers:
 
     def policy_for(self, coverage: Coverage, ehr_id: str, on: date | None) -> Policy:
         """The policy of a coverage's payer (`system|value`, or the value alone) and plan on a date of service."""
-        fitting = (rule.policy for rule in self._rules if rule.fits(coverage, ehr_id, on))
-        name = next(fitting, None)
-        return self._unknown if name is None else self._policies[name]
+        rule = self._rule(coverage, ehr_id, on)
+        return self._unknown if rule is None else self._policies[rule.policy]
+
+    def filing_days(self, coverage: Coverage, ehr_id: str, on: date | None) -> int | None:
+        """How many days after the date of service the coverage's payer takes a claim, where a line says so."""
+        rule = self._rule(coverage, ehr_id, on)
+        return rule.filing_days if rule else None
+
+    def _rule(self, coverage: Coverage, ehr_id: str, on: date | None) -> PayerRule | None:
+        return next((rule for rule in self._rules if rule.fits(coverage, ehr_id, on)), None)
 
 
 def _policy(name: str, folder: Path | None) -> Policy:

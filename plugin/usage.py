@@ -14,7 +14,8 @@ from guardrails.visit import Visit
 from plugin.proposers.protocol import Answer, OverLimit, Proposer, ProposerError
 from plugin.settings import ModelSettings, Settings
 from plugin.snapshot import Snapshot
-from plugin.store.store import Draft, ModelRequest, Store
+from plugin.store.records import Draft, ModelRequest
+from plugin.store.store import Store
 from prompts import ProposalRequest
 
 

@@ -19,7 +19,8 @@ from plugin.destinations.ehr import EhrDestination
 from plugin.disclosures import Disclosure
 from plugin.proposers.protocol import Proposer
 from plugin.settings import Payers, Settings
-from plugin.store.store import Draft, Store
+from plugin.store.records import Draft
+from plugin.store.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from guardrails.reading import Reading
 from guardrails.rules import Effect, registered
 from guardrails.verdict import Finding, Quote, found
 from guardrails.visit import Clinician, Coverage, Diagnosis, Note, NoteSet, VisitStatus
+from plugin.settings import EngineSettings
 from plugin.web.app import build
 from plugin.web.house import House
 from sandbox import ehr as sandbox_ehr
@@ -211,7 +212,8 @@ def ehr(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ehr]:
 @pytest.fixture(scope="module")
 def house(ehr: Ehr, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Claimwright, serving where the EHR has it registered."""
-    opened = House.open(ehr.settings(tmp_path_factory.mktemp("claimwright")))
+    quiet = EngineSettings(poll_seconds=None, pump_seconds=0.2)  # visits are told of, as tests do it
+    opened = House.open(ehr.settings(tmp_path_factory.mktemp("claimwright"), engine=quiet))
     with sandbox_ehr.serving(build(opened), int(ehr.app_url.rpartition(":")[2])):
         yield opened
 

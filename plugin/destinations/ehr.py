@@ -17,7 +17,7 @@ from fhir_mappings.views import Json, objects, reference_of
 from guardrails.visit import Visit
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
-from plugin.store.store import RemoteClaim
+from plugin.store.records import RemoteClaim
 
 NAME = "ehr"
 _OURS = {"draft", "entered-in-error"}  # the statuses that we write

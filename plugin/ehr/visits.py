@@ -27,7 +27,7 @@ class VisitReader:
     def __init__(
         self, client: FhirClient, settings: EhrSettings, limits: Limits, capabilities: Capabilities | None = None
     ) -> None:
-        self._client, self._settings, self._limits = client, settings, limits
+        self.client, self.settings, self._limits = client, settings, limits
         self._notes = NoteReader(limits, settings.psychotherapy_note_types)
         self._capabilities = capabilities
 
@@ -35,19 +35,19 @@ class VisitReader:
     def capabilities(self) -> Capabilities:
         """What the server offers."""
         if self._capabilities is None:
-            self._capabilities = read_capabilities(self._client.capabilities())
+            self._capabilities = read_capabilities(self.client.capabilities())
         return self._capabilities
 
     def finished(self) -> list[str]:
         """The ids of the encounters that count as finished here, where the server can search them by status."""
         found: list[str] = []
-        for status in sorted(self._settings.finished_when):
-            found += [str(e.get("id")) for e in self._client.search("Encounter", {"status": status}, fresh=True)]
+        for status in sorted(self.settings.finished_when):
+            found += [str(e.get("id")) for e in self.client.search("Encounter", {"status": status}, fresh=True)]
         return sorted(set(found))
 
     def recent_visits(self, patient_id: str, most: int = 20) -> list[tuple[str, str]]:
         """A patient's visits, latest first: logical id and the start as recorded, to choose from."""
-        found = self._client.search("Encounter", {"patient": f"Patient/{patient_id}"}, fresh=True)
+        found = self.client.search("Encounter", {"patient": f"Patient/{patient_id}"}, fresh=True)
         own = [e for e in found if reference_of(e.get("subject")) == f"Patient/{patient_id}"]
         starts = [(str((e.get("period") or {}).get("start") or ""), str(e.get("id"))) for e in own]
         return [(encounter_id, start) for start, encounter_id in sorted(starts, reverse=True)[:most]]
@@ -59,16 +59,16 @@ class VisitReader:
             EhrError: the Encounter or its notes cannot be read. What is missing otherwise is listed in `problems`.
         """
         problems: list[str] = []
-        encounter = self._client.read("Encounter", encounter_id)
+        encounter = self.client.read("Encounter", encounter_id)
         patient_reference = reference_of(encounter.get("subject"))
         patient = self._optional(patient_reference, problems)
         found = self._documents(encounter_id, patient_reference)
         documents = [d for d in found if of_client(d, patient_reference)]
         problems += [another_clients(d) for d in found if d not in documents]
         others = tuple(self._around(encounter, patient_reference, documents, problems))
-        surroundings = Surroundings(self._client, self.capabilities, self._settings, self._limits)
+        surroundings = Surroundings(self.client, self.capabilities, self.settings, self._limits)
         return VisitRecord(
-            ehr_id=self._settings.id,
+            ehr_id=self.settings.id,
             encounter=encounter,
             patient=patient,
             notes=tuple(self._note(document) for document in documents),
@@ -83,7 +83,7 @@ class VisitReader:
             parameters = {"encounter": f"Encounter/{encounter_id}"} | ({"patient": patient} if patient else {})
         else:
             parameters = {"patient": patient, "category": NOTE_CATEGORY}
-        found = self._client.search("DocumentReference", parameters, fresh=True)
+        found = self.client.search("DocumentReference", parameters, fresh=True)
         return [d for d in found if f"Encounter/{encounter_id}" in encounters_of(d)]
 
     def _note(self, document: Json) -> NoteRecord:
@@ -94,7 +94,7 @@ class VisitReader:
         if not attachment.url:
             raise UnreadableNote("its attachment has neither data nor a URL")
         try:
-            kind, data = self._client.fetch(attachment.url)
+            kind, data = self.client.fetch(attachment.url)
         except (*CLOSED, errors.UnsafeUrl, errors.TooMuch, errors.NotFhir) as problem:
             raise UnreadableNote(f"its attachment cannot be fetched ({type(problem).__name__})") from None
         return binary_body(attachment, kind, data, self._limits)
@@ -135,7 +135,7 @@ class VisitReader:
 
     def _coverage(self, patient: str, seen: set[str], problems: list[str]) -> Iterator[Json]:
         try:
-            coverages = list(self._client.search("Coverage", {"patient": patient}))
+            coverages = list(self.client.search("Coverage", {"patient": patient}))
         except CLOSED as problem:
             problems.append(f"Coverage: {problem}")
             return
@@ -154,14 +154,14 @@ class VisitReader:
         """The people around the client whom the EHR names: their names must not leave in a note's text either."""
         if self.capabilities.searches_by("RelatedPerson", "patient"):
             try:
-                found = self._client.search("RelatedPerson", {"patient": patient})
+                found = self.client.search("RelatedPerson", {"patient": patient})
                 yield from (r for r in found if reference_of(r.get("patient")) == patient)
             except CLOSED:
                 return
 
     def _conditions(self, encounter: Json, patient: str, problems: list[str]) -> Iterator[Json]:
         try:
-            found = self._client.search("Condition", {"patient": patient})
+            found = self.client.search("Condition", {"patient": patient})
             yield from (c for c in found if reference_of(c.get("encounter")) == f"Encounter/{encounter['id']}")
         except CLOSED as problem:
             problems.append(f"Condition: {problem}")
@@ -171,7 +171,7 @@ class VisitReader:
         if not logical_id:
             return None
         try:
-            return self._client.read(kind, logical_id)
+            return self.client.read(kind, logical_id)
         except (*CLOSED, errors.NotFhir) as problem:
             problems.append(str(problem))
             return None

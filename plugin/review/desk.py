@@ -20,10 +20,12 @@ from guardrails.visit import NoteSet
 from plugin import drafts, pipeline, verdict_json
 from plugin.destinations.ehr import NAME as EHR
 from plugin.proposers.baseline import passages
+from plugin.review.states import State
 from plugin.settings import AcceptBy, WriteWhen
 from plugin.snapshot import Snapshot
 from plugin.store.people import Account, Role
-from plugin.store.store import Decision, Draft, DraftState, Outlook, Store
+from plugin.store.records import Decision, Draft, Outlook
+from plugin.store.store import Store
 from plugin.workbench import Site, Understood
 from prompts import SentNote
 
@@ -300,11 +302,11 @@ class Sitting:
         elif before is not None:
             claim = claims.withdrawn(before)
         if not billable:
-            state = DraftState.NOT_BILLABLE
+            state = State.NOT_BILLABLE
         elif accepted:
-            state = DraftState.ACCEPTED
+            state = State.ACCEPTED
         else:
-            state = DraftState.WITHDRAWN if before is not None and not standing else drafts.state_of(proved)
+            state = State.WITHDRAWN if before is not None and not standing else drafts.state_of(proved)
         shown = verdict_json.verdicts_json(proved)
         for entry, ask in zip(shown["verdicts"], live, strict=True):
             entry |= {"key": ask.key, "by": ask.by, "fate": ask.fate.value, "replaces": ask.replaces}
@@ -328,7 +330,7 @@ class Sitting:
         """Where the draft goes now: once proved, or only once accepted; what stands there already is kept right."""
         when = self.site.settings.ehr.write_when
         there = self.store.remote(self.draft.id, EHR) is not None
-        goes = when is WriteWhen.PROVED or outlook.state is DraftState.ACCEPTED or there
+        goes = when is WriteWhen.PROVED or outlook.state is State.ACCEPTED or there
         return (EHR,) if self.site.destination is not None and goes else ()
 
 
@@ -363,7 +365,7 @@ def reopen_changed(store: Store, draft: Draft, account: Account) -> Draft:
         reason="changed",
         at=datetime.now(UTC),
     )
-    waiting = Outlook(state=DraftState.HELD, incomplete=False, claim=draft.claim, verdicts=draft.verdicts)
+    waiting = Outlook(state=State.HELD, incomplete=False, claim=draft.claim, verdicts=draft.verdicts)
     return store.decide(draft, decision, waiting, ())
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session as Db
 from sqlalchemy.orm import sessionmaker
 
 from plugin.settings import WebSettings
+from plugin.store.audit import Audit, Event
 from plugin.store.tables import AccountRow, LaunchRow, SeenTokenRow, SessionRow, SigningInRow
 from plugin.store.vault import Vault
 
@@ -87,8 +88,8 @@ class SigningIn:
 class People:
     """Accounts, sessions, launches and sign-ins."""
 
-    def __init__(self, sessions: sessionmaker[Db], vault: Vault) -> None:
-        self._db, self._vault = sessions, vault
+    def __init__(self, sessions: sessionmaker[Db], vault: Vault, audit: Audit) -> None:
+        self._db, self._vault, self._audit = sessions, vault, audit
 
     # --- signing in ---
 
@@ -143,6 +144,7 @@ class People:
         value, now = secrets.token_urlsafe(32), datetime.now(UTC)
         with self._db.begin() as db:
             db.add(SessionRow(id=digest(value), account_id=account.id, started_at=now, seen_at=now))
+            self._audit.record(db, Event.SIGNED_IN, account.id, None, None)
         return value
 
     def session(self, cookie: str | None, web: WebSettings) -> SignedIn | None:
@@ -150,19 +152,21 @@ class People:
         if not cookie:
             return None
         now = datetime.now(UTC)
-        with self._db.begin() as db:
+        with self._db() as db:
             row = db.get(SessionRow, digest(cookie))
             if row is None or row.ended_at is not None:
                 return None
-            if now - row.seen_at > timedelta(minutes=web.idle_minutes):
-                row.ended_at, row.ended_because = now, "idle"
-                return None
-            if now - row.started_at > timedelta(hours=web.session_hours):
-                row.ended_at, row.ended_because = now, "too long"
-                return None
-            if now - row.seen_at > timedelta(seconds=5):  # not a write for every picture of a page
-                row.seen_at = now
-            return self._signed_in(db, row)
+            found = self._signed_in(db, row)
+        if now - found.seen_at > timedelta(minutes=web.idle_minutes):
+            self.end(found.id, "idle")
+            return None
+        if now - found.started_at > timedelta(hours=web.session_hours):
+            self.end(found.id, "too long")
+            return None
+        if now - found.seen_at > timedelta(seconds=5):  # not a write for every picture of a page
+            with self._db.begin() as db:
+                db.execute(update(SessionRow).where(SessionRow.id == found.id).values(seen_at=now))
+        return found
 
     def end(self, session_id: str, because: str) -> bool:
         """End a session; its tokens are forgotten. Whether it was live."""
@@ -172,6 +176,7 @@ class People:
                 return False
             row.ended_at, row.ended_because = datetime.now(UTC), because
             db.execute(update(LaunchRow).where(LaunchRow.session_id == session_id).values(tokens=None))
+            self._audit.record(db, Event.SIGNED_OUT, row.account_id, None, None, because=because)
             return True
 
     def live(self) -> list[SignedIn]:
@@ -203,13 +208,14 @@ class People:
             row = db.get(AccountRow, account_id)
             return self._account(row) if row else None
 
-    def set_roles(self, account_id: str, roles: Iterable[Role]) -> Account | None:
+    def set_roles(self, account_id: str, roles: Iterable[Role], by: str | None = None) -> Account | None:
         """Give an account exactly these roles; None where it never signed in."""
         with self._db.begin() as db:
             row = db.get(AccountRow, account_id, with_for_update=True)
             if row is None:
                 return None
             row.roles = sorted(r.value for r in roles)
+            self._audit.record(db, Event.ROLES, by, None, account_id, roles=row.roles)
             return self._account(row)
 
     def has_admin(self) -> bool:

@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Engine, create_engine, delete, event, select, update
+from sqlalchemy import Connection, CursorResult, Engine, create_engine, delete, event, func, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from fhir_mappings.views import Json
 from plugin.disclosures import Disclosure
+from plugin.review.states import DECIDED, FOR_CLINICIAN, MOVES, State, step
 from plugin.settings import Settings
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
+from plugin.store.arrivals import Arrivals
+from plugin.store.audit import Audit, Event
 from plugin.store.people import People
+from plugin.store.queries import Queries
+from plugin.store.queue import Queue
+from plugin.store.records import (
+    Decision,
+    Delivery,
+    DeliveryState,
+    Draft,
+    ModelRequest,
+    NewDraft,
+    Outlook,
+    Overtaken,
+    RemoteClaim,
+    StaleDraft,
+    decision_of,
+    delivery_of,
+    draft_of,
+)
+from plugin.store.releases import Releases
 from plugin.store.tables import (
     CardRow,
     DecisionRow,
@@ -33,164 +55,11 @@ from plugin.store.tables import (
     SealedRow,
     SnapshotRow,
     VisitKeyRow,
-    WantedRow,
 )
 from plugin.store.vault import Vault
 
-
-class DraftState(StrEnum):
-    """Where a draft stands. `READY` has lines; `HELD` and `NOTHING` have none; `WITHDRAWN` had some.
-
-    `ACCEPTED` and `NOT_BILLABLE` are a person's word.
-    """
-
-    READY = "ready"
-    HELD = "held"
-    NOTHING = "nothing"
-    WITHDRAWN = "withdrawn"
-    ACCEPTED = "accepted"
-    NOT_BILLABLE = "not billable"
-
-
+_AGAIN_AFTER = timedelta(seconds=15)
 _SENDING = timedelta(minutes=4)  # longer than a write with all its answers may take
-DECIDED = frozenset({DraftState.ACCEPTED, DraftState.NOT_BILLABLE})
-
-
-class DeliveryState(StrEnum):
-    """Where an outbox job stands. `CHANGED_ELSEWHERE` waits for a person; nothing is overwritten."""
-
-    PENDING = "pending"
-    DONE = "done"
-    SUPERSEDED = "superseded"
-    CHANGED_ELSEWHERE = "changed elsewhere"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A draft as stored.
-
-    `version` counts what would be billed, `revision` everything that happened to it; `changed_since` says that the
-    record changed after a person decided.
-    """
-
-    id: str
-    ehr_id: str
-    encounter_id: str
-    billing_provider: str
-    payer: str
-    snapshot_key: str
-    version: int
-    state: DraftState
-    incomplete: bool
-    decided: bool
-    claim: Json | None
-    verdicts: Json
-    created_at: datetime
-    revision: int
-    changed_since: bool
-    patient_id: str | None
-    clinician_id: str | None
-    date_of_service: date | None
-
-    @property
-    def has_held(self) -> bool:
-        """Whether a line waits for the record or a person."""
-        return any(v["outcome"] == "held" for v in self.verdicts.get("verdicts", ()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """An outbox job with the draft version it delivers."""
-
-    id: int
-    draft: Draft
-    destination: str
-    person: str | None
-    state: DeliveryState
-    attempts: int
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteClaim:
-    """Where a draft stands at a destination, as of our last write."""
-
-    claim_id: str
-    etag: str | None
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDraft:
-    """What the pipeline made of a snapshot, to be kept under the draft's identity."""
-
-    id: str
-    ehr_id: str
-    encounter_id: str
-    billing_provider: str
-    payer: str
-    state: DraftState
-    incomplete: bool
-    claim: Json | None
-    verdicts: Json
-    patient_id: str | None = None
-    clinician_id: str | None = None
-    date_of_service: date | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What a person decided of a draft. `lines` are the keys of the lines it is about, `proposal` what they asked for."""
-
-    id: int = 0
-    draft_id: str
-    snapshot_key: str
-    revision: int
-    account_id: str
-    person: str | None
-    action: str
-    lines: tuple[str, ...] = ()
-    proposal: Json | None = None
-    reason: str | None = None
-    comment: str | None = field(default=None, repr=False)
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRequest:
-    """What asking a model about a visit took."""
-
-    ehr_id: str
-    encounter_id: str
-    snapshot_key: str
-    model: str
-    prompt: str
-    at: datetime
-    requests: int
-    input_tokens: int
-    cached_tokens: int
-    output_tokens: int
-    seconds: float
-    cents: float
-    failed: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """What a draft becomes by a decision."""
-
-    state: DraftState
-    incomplete: bool
-    claim: Json | None
-    verdicts: Json
-
-
-class StaleDraft(Exception):
-    """The draft moved on while a newer or older state of its visit was worked on."""
-
-
-class Overtaken(Exception):
-    """Somebody did something to the draft after the page that was decided on."""
 
 
 class Sessions(sessionmaker[Session]):
@@ -205,8 +74,9 @@ class Sessions(sessionmaker[Session]):
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """One transaction that writes."""
+        """One transaction that writes. SQLite takes its lock at once, so that what is read before writing stays true."""
         with self._turn, self() as session, session.begin():
+            session.connection(execution_options={"begin": "BEGIN IMMEDIATE"})
             yield session
 
 
@@ -216,7 +86,12 @@ class Store:
     def __init__(self, engine: Engine, vault: Vault) -> None:
         self._engine, self._vault = engine, vault
         self._sessions = Sessions(engine)
-        self.people = People(self._sessions, vault)
+        self.audit = Audit(self._sessions, vault)
+        self.people = People(self._sessions, vault, self.audit)
+        self.queue = Queue(self._sessions, self.audit)
+        self.arrivals = Arrivals(self._sessions, self.queue)
+        self.queries = Queries(self._sessions, vault, self._visit_key, self.audit)
+        self.releases = Releases(self._sessions, vault, self.queue, self.audit)
 
     @classmethod
     def open(cls, settings: Settings) -> Store:
@@ -227,6 +102,7 @@ class Store:
         engine = create_engine(url, hide_parameters=True)
         if url.get_backend_name() == "sqlite":
             event.listen(engine, "connect", _sqlite_pragmas)
+            event.listen(engine, "begin", _sqlite_begin)
         migrate.to_head(engine)
         return cls(engine, Vault.of(settings))
 
@@ -267,7 +143,7 @@ class Store:
         assert kept is not None
         return kept
 
-    def _insert_once(self, row: SnapshotRow | SealedRow | VisitKeyRow | WantedRow, key: object) -> None:
+    def _insert_once(self, row: SnapshotRow | SealedRow | VisitKeyRow, key: object) -> None:
         """Insert a row unless its key is there; another process may be first at any moment."""
         try:
             with self._sessions.begin() as session:
@@ -290,14 +166,39 @@ class Store:
             key = session.get(VisitKeyRow, (snapshot.ehr_id, snapshot.encounter_id))
             return self._vault.open(key.wrapped if key else None, row.ciphertext)
 
-    def purge(self, ehr_id: str, encounter_id: str) -> bool:
+    def purge(self, ehr_id: str, encounter_id: str, by: str | None = None) -> bool:
         """Destroy a visit's key: its note text and replies can never be read again. Whether there was one."""
         with self._sessions.begin() as session:
             key = session.get(VisitKeyRow, (ehr_id, encounter_id))
             if key is None or key.wrapped is None:
                 return False
             key.wrapped, key.purged_at = None, datetime.now(UTC)
+            self.audit.record(session, Event.PURGED, by, ehr_id, f"Encounter/{encounter_id}")
             return True
+
+    def purge_older(self, than: datetime) -> int:
+        """Destroy the keys of visits on which nothing happened since; how many. What waits for somebody is kept."""
+        waiting = [s.value for s in State if s not in (State.RELEASED, State.NOT_BILLABLE, State.WITHDRAWN)]
+        newest = (
+            select(SnapshotRow.ehr_id, SnapshotRow.encounter_id)
+            .group_by(SnapshotRow.ehr_id, SnapshotRow.encounter_id)
+            .having(func.max(SnapshotRow.created_at) < than)
+        )
+        with self._sessions() as session:
+            old = [tuple(row) for row in session.execute(newest)]
+            open_drafts = {
+                tuple(row)
+                for row in session.execute(
+                    select(DraftRow.ehr_id, DraftRow.encounter_id).where(
+                        DraftRow.state.in_(waiting) | (DraftRow.updated_at >= than)
+                    )
+                )
+            }
+        return sum(
+            self.purge(ehr_id, encounter_id)
+            for ehr_id, encounter_id in old
+            if (ehr_id, encounter_id) not in open_drafts
+        )
 
     def _visit_key(self, snapshot_key: str) -> bytes:
         with self._sessions() as session:
@@ -327,6 +228,9 @@ class Store:
                     at=datetime.now(UTC),
                     report=disclosure.as_json(),
                 )
+            )
+            self.audit.record(
+                session, Event.DISCLOSED, None, ehr_id, f"Encounter/{encounter_id}", **disclosure.as_json()
             )
 
     def disclosures(self, encounter_id: str) -> list[tuple[datetime, Json]]:
@@ -363,7 +267,7 @@ class Store:
         """A draft by its id."""
         with self._sessions() as session:
             row = session.get(DraftRow, draft_id)
-            return _draft(row) if row else None
+            return draft_of(row) if row else None
 
     def drafts(self, *, encounter_id: str | None = None) -> list[Draft]:
         """Drafts in the order of their ids."""
@@ -371,7 +275,7 @@ class Store:
         if encounter_id is not None:
             query = query.where(DraftRow.encounter_id == encounter_id)
         with self._sessions() as session:
-            return [_draft(row) for row in session.scalars(query)]
+            return [draft_of(row) for row in session.scalars(query)]
 
     def save(
         self, new: NewDraft, snapshot: Snapshot, destinations: tuple[str, ...], *, expected: Draft | None = None
@@ -387,7 +291,7 @@ class Store:
         for _ in range(2):
             try:
                 with self._sessions.begin() as session:
-                    return _draft(self._merge(session, new, snapshot, destinations, expected))
+                    return draft_of(self._merge(session, new, snapshot, destinations, expected))
             except IntegrityError:  # another process inserted the same draft first; merge with it
                 continue
         raise RuntimeError("a draft could not be inserted nor found")
@@ -422,10 +326,12 @@ class Store:
             session.add(row)
             session.flush()
             if new.claim is not None:
-                self._queue(session, row, destinations, now)
+                self._send(session, row, destinations, now)
+            self._shown(session, row, now, new.deadline)
             return row
         if row.decided and row.snapshot_key != snapshot.key and not row.changed_since:
             row.changed_since, row.revision, row.updated_at = True, row.revision + 1, now
+            self.queue.show(session, row, now)
         if row.snapshot_key == snapshot.key or row.decided:
             return row
         if expected is None or (row.snapshot_key, row.version) != (expected.snapshot_key, expected.version):
@@ -434,7 +340,24 @@ class Store:
         row.patient_id, row.clinician_id, row.date_of_service = new.patient_id, new.clinician_id, new.date_of_service
         outlook = Outlook(state=new.state, incomplete=new.incomplete, claim=new.claim, verdicts=new.verdicts)
         self._become(session, row, outlook, destinations, now)
+        self._shown(session, row, now, new.deadline)
         return row
+
+    def _shown(self, session: Session, row: DraftRow, now: datetime, deadline: date | None) -> None:
+        """What the rules said now is in the queue and in the history."""
+        self.queue.show(session, row, now, deadline)
+        self.audit.record(
+            session,
+            Event.PROVED,
+            None,
+            row.ehr_id,
+            row.id,
+            snapshot=row.snapshot_key,
+            version=row.version,
+            state=row.state,
+            claim=_digest(row.claim),
+            verdicts=_digest(row.verdicts),
+        )
 
     def _become(
         self,
@@ -446,18 +369,30 @@ class Store:
         person: str | None = None,
     ) -> None:
         """One step on: the state, and a new version with its outbox jobs where what would be billed changed."""
-        row.state, row.incomplete, row.decided = outlook.state.value, outlook.incomplete, outlook.state in DECIDED
+        row.state = step(State(row.state), outlook.state).value
+        row.incomplete, row.decided = outlook.incomplete, outlook.state in DECIDED
         row.verdicts, row.updated_at, row.revision = outlook.verdicts, now, row.revision + 1
         if row.claim != outlook.claim:
             row.version += 1
             row.claim = outlook.claim
-            self._queue(session, row, destinations, now, person)
+            self._send(session, row, destinations, now, person)
 
-    def decide(self, draft: Draft, decision: Decision, outlook: Outlook, destinations: tuple[str, ...]) -> Draft:
+    def decide(
+        self,
+        draft: Draft,
+        decision: Decision,
+        outlook: Outlook,
+        destinations: tuple[str, ...],
+        *,
+        owner: bool = False,
+    ) -> Draft:
         """A person's decision with what it makes of the draft and its outbox jobs, in one transaction.
 
+        `owner`: it counts only while they have the item in the queue.
+
         Raises:
-            Overtaken: the draft is no longer as the person saw it; nothing was decided.
+            Overtaken: the draft is no longer as the person saw it, or not theirs; nothing was decided.
+            NotAllowed: from where it stands there is no way there.
         """
         comment = None
         if decision.comment:
@@ -472,6 +407,9 @@ class Store:
             )
             if cast("CursorResult[Any]", moved).rowcount != 1 or row.snapshot_key != decision.snapshot_key:
                 raise Overtaken(draft.id)
+            if owner and not self.queue.has(session, draft.id, decision.account_id, now):
+                raise Overtaken(draft.id)
+            before = row.state
             session.add(
                 DecisionRow(
                     draft_id=draft.id,
@@ -488,7 +426,25 @@ class Store:
                 )
             )
             self._become(session, row, outlook, destinations, now, decision.person)
-            return _draft(row)
+            self.queue.show(session, row, now)
+            self.audit.record(
+                session,
+                Event.DECIDED,
+                decision.account_id,
+                row.ehr_id,
+                row.id,
+                action=decision.action,
+                lines=list(decision.lines),
+                proposal=decision.proposal,
+                reason=decision.reason,
+                snapshot=row.snapshot_key,
+                version=row.version,
+                revision=row.revision,
+                before=before,
+                state=row.state,
+                claim=_digest(row.claim),
+            )
+            return draft_of(row)
 
     def changed_since(self, draft: Draft, snapshot_key: str) -> Draft:
         """Write down that the record of a decided draft is no longer the one that was decided on."""
@@ -496,17 +452,18 @@ class Store:
             row = session.get_one(DraftRow, draft.id, with_for_update=True)
             if row.decided and row.snapshot_key != snapshot_key and not row.changed_since:
                 row.changed_since, row.revision, row.updated_at = True, row.revision + 1, datetime.now(UTC)
-            return _draft(row)
+                self.queue.show(session, row, row.updated_at)
+            return draft_of(row)
 
     def decisions(self, draft_id: str) -> list[Decision]:
         """What people decided of a draft, oldest first."""
         query = select(DecisionRow).where(DecisionRow.draft_id == draft_id).order_by(DecisionRow.id)
         with self._sessions() as session:
-            return [_decision(row) for row in session.scalars(query)]
+            return [decision_of(row) for row in session.scalars(query)]
 
     def open_drafts_of(self, ehr_id: str, clinician_id: str) -> list[Draft]:
         """A clinician's visits that wait for a person, the oldest date of service first."""
-        waiting = [DraftState.READY.value, DraftState.HELD.value, DraftState.WITHDRAWN.value]
+        waiting = [state.value for state in FOR_CLINICIAN]
         query = (
             select(DraftRow)
             .where(DraftRow.ehr_id == ehr_id, DraftRow.clinician_id == clinician_id)
@@ -515,8 +472,8 @@ class Store:
             .limit(200)
         )
         with self._sessions() as session:
-            found = [_draft(row) for row in session.scalars(query)]
-        return [d for d in found if d.state is not DraftState.WITHDRAWN or d.has_held]
+            found = [draft_of(row) for row in session.scalars(query)]
+        return [d for d in found if d.state is not State.WITHDRAWN or d.has_held]
 
     # --- cards in an EHR ---
 
@@ -526,7 +483,7 @@ class Store:
         if encounter_id is not None:
             query = query.where(DraftRow.encounter_id == encounter_id)
         with self._sessions() as session:
-            return [_draft(row) for row in session.scalars(query.order_by(DraftRow.date_of_service.desc()).limit(20))]
+            return [draft_of(row) for row in session.scalars(query.order_by(DraftRow.date_of_service.desc()).limit(20))]
 
     def card(self, card_id: str, draft: Draft, person: str | None) -> None:
         """Write down that a card was shown."""
@@ -539,7 +496,7 @@ class Store:
         with self._sessions() as session:
             card = session.get(CardRow, card_id)
             row = session.get(DraftRow, card.draft_id) if card is not None and card.ehr_id == ehr_id else None
-            return _draft(row) if row else None
+            return draft_of(row) if row else None
 
     def card_feedback(self, ehr_id: str, card_id: str, action: str, reason: str | None, at: datetime) -> bool:
         """What an EHR reports that somebody did with a card, as a decision; once, however often it is reported.
@@ -570,24 +527,7 @@ class Store:
                 )
             return True
 
-    def want(self, ehr_id: str, encounter_id: str) -> None:
-        """A visit to be coded when there is time."""
-        self._insert_once(
-            WantedRow(ehr_id=ehr_id, encounter_id=encounter_id, at=datetime.now(UTC)), (ehr_id, encounter_id)
-        )
-
-    def wanted(self, ehr_id: str) -> list[str]:
-        """The visits to be coded, oldest first."""
-        query = select(WantedRow.encounter_id).where(WantedRow.ehr_id == ehr_id).order_by(WantedRow.at)
-        with self._sessions() as session:
-            return list(session.scalars(query))
-
-    def done_with(self, ehr_id: str, encounter_id: str) -> None:
-        """A visit is no longer wanted."""
-        with self._sessions.begin() as session:
-            session.execute(delete(WantedRow).where(WantedRow.ehr_id == ehr_id, WantedRow.encounter_id == encounter_id))
-
-    def _queue(
+    def _send(
         self,
         session: Session,
         row: DraftRow,
@@ -620,8 +560,28 @@ class Store:
         if draft_id is not None:
             query = query.where(DeliveryRow.draft_id == draft_id)
         with self._sessions() as session:
-            found = [_delivery(job, session.get_one(DraftRow, job.draft_id)) for job in session.scalars(query)]
+            found = [delivery_of(job, session.get_one(DraftRow, job.draft_id)) for job in session.scalars(query)]
         yield from found
+
+    def due_deliveries(self, ehr_ids: Collection[str], most: int = 100) -> list[Delivery]:
+        """Jobs of these EHRs whose next try has come, oldest first: at growing distances from the last one."""
+        now = datetime.now(UTC)
+        query = (
+            select(DeliveryRow, DraftRow)
+            .join(DraftRow, DraftRow.id == DeliveryRow.draft_id)
+            .where(DeliveryRow.state == DeliveryState.PENDING, DraftRow.ehr_id.in_(ehr_ids))
+            .where(DeliveryRow.taken_until.is_(None) | (DeliveryRow.taken_until < now))
+            .order_by(DeliveryRow.updated_at)
+            .limit(most)
+        )
+        with self._sessions() as session:
+            found = [(delivery_of(job, draft), job.updated_at) for job, draft in session.execute(query)]
+        return [job for job, at in found if at + _AGAIN_AFTER * min(4**job.attempts, 240) <= now]
+
+    def delivery_failed(self, draft_id: str, problem: str) -> None:
+        """A draft's jobs could not even be begun: they wait, and say why."""
+        for job in self.pending(draft_id):
+            self.not_delivered(job, problem)
 
     def take(self, job: Delivery) -> bool:
         """Take a waiting job to send it; nobody else then does, until it is done or a few minutes passed."""
@@ -631,7 +591,7 @@ class Store:
             taken = session.execute(
                 update(DeliveryRow)
                 .where(DeliveryRow.id == job.id, DeliveryRow.state == DeliveryState.PENDING, free)
-                .values(taken_until=now + _SENDING)
+                .values(taken_until=now + _SENDING, attempts=DeliveryRow.attempts + 1)
             )
             return cast("CursorResult[Any]", taken).rowcount == 1
 
@@ -640,7 +600,7 @@ class Store:
         query = select(DeliveryRow).where(DeliveryRow.draft_id == draft_id).order_by(DeliveryRow.id.desc()).limit(1)
         with self._sessions() as session:
             job = session.scalars(query).first()
-            return _delivery(job, session.get_one(DraftRow, job.draft_id)) if job else None
+            return delivery_of(job, session.get_one(DraftRow, job.draft_id)) if job else None
 
     def remote(self, draft_id: str, destination: str) -> RemoteClaim | None:
         """Where a draft stands at a destination."""
@@ -672,6 +632,16 @@ class Store:
                 )
             else:
                 row.claim_id, row.etag, row.version = claim_id, etag, job.draft.version
+            self.audit.record(
+                session,
+                Event.WRITTEN,
+                job.person,
+                job.draft.ehr_id,
+                job.draft.id,
+                claim=f"Claim/{claim_id}",
+                etag=etag,
+                version=job.draft.version,
+            )
 
     def delivered(self, job: Delivery, problem: str | None = None) -> None:
         """A job is done; `problem` is what could not be done beside the Claim itself."""
@@ -688,12 +658,20 @@ class Store:
         row = session.get_one(DeliveryRow, job.id)
         if row.state != DeliveryState.PENDING:  # superseded meanwhile: the newer job speaks for the draft
             return
-        row.state, row.attempts, row.taken_until = state, row.attempts + 1, None
+        row.attempts += row.taken_until is None  # a try that was begun is counted already
+        row.state, row.taken_until = state, None
         row.problem, row.updated_at = problem[:300] if problem else None, datetime.now(UTC)
+        if state is DeliveryState.CHANGED_ELSEWHERE:
+            draft = session.get_one(DraftRow, row.draft_id, with_for_update=True)
+            if State.CHANGED_ELSEWHERE in MOVES[State(draft.state)]:
+                draft.state, draft.decided = State.CHANGED_ELSEWHERE.value, True
+                draft.revision, draft.updated_at = draft.revision + 1, row.updated_at
+                self.queue.show(session, draft, row.updated_at)
 
 
 def _sqlite_pragmas(connection: Any, _: object) -> None:
     """WAL, so that readers and the writer do not wait for each other; foreign keys, which SQLite leaves off."""
+    connection.isolation_level = None  # the driver begins no transactions of its own; `_sqlite_begin` does
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA foreign_keys=ON")
@@ -701,57 +679,15 @@ def _sqlite_pragmas(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _draft(row: DraftRow) -> Draft:
-    return Draft(
-        id=row.id,
-        ehr_id=row.ehr_id,
-        encounter_id=row.encounter_id,
-        billing_provider=row.billing_provider,
-        payer=row.payer,
-        snapshot_key=row.snapshot_key,
-        version=row.version,
-        state=DraftState(row.state),
-        incomplete=row.incomplete,
-        decided=row.decided,
-        claim=row.claim,
-        verdicts=row.verdicts,
-        created_at=row.created_at,
-        revision=row.revision,
-        changed_since=row.changed_since,
-        patient_id=row.patient_id,
-        clinician_id=row.clinician_id,
-        date_of_service=row.date_of_service,
-    )
-
-
-def _decision(row: DecisionRow) -> Decision:
-    return Decision(
-        id=row.id,
-        draft_id=row.draft_id,
-        snapshot_key=row.snapshot_key,
-        revision=row.revision,
-        account_id=row.account_id,
-        person=row.person,
-        action=row.action,
-        lines=tuple(row.lines),
-        proposal=row.proposal,
-        reason=row.reason,
-        at=row.at,
-    )
-
-
-def _delivery(job: DeliveryRow, draft: DraftRow) -> Delivery:
-    return Delivery(
-        id=job.id,
-        draft=_draft(draft),
-        destination=job.destination,
-        person=job.person,
-        state=DeliveryState(job.state),
-        attempts=job.attempts,
-        problem=job.problem,
-    )
+def _sqlite_begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
 
 def payer_key(text: str | None) -> str:
     """A payer identifier as a key: bounded, without white space."""
     return re.sub(r"\s+", "", text or "unknown")[:128]
+
+
+def _digest(value: Json | None) -> str | None:
+    """SHA-256 of what was kept, for the history."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest() if value is not None else None

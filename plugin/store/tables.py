@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, LargeBinary, String, UniqueConstraint
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -96,7 +96,7 @@ class DraftRow(Base):
     payer: Mapped[str] = mapped_column(String(128))
     snapshot_key: Mapped[str] = mapped_column(ForeignKey("snapshot.key"))
     version: Mapped[int]
-    state: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str] = mapped_column(String(20))
     incomplete: Mapped[bool]
     decided: Mapped[bool] = mapped_column(default=False)
     revision: Mapped[int] = mapped_column(default=1)
@@ -247,14 +247,185 @@ class CardRow(Base):
     at: Mapped[datetime] = mapped_column(Instant)
 
 
-class WantedRow(Base):
-    """A visit that somebody told us of, to be coded by work that needs no person."""
+class ArrivalRow(Base):
+    """A visit found to be coded by work that needs no person, and how that work stands.
 
-    __tablename__ = "wanted"
+    `generation` counts how often it was begun: with it the work's name is new. `dirty_at` says that the visit changed
+    while it was worked on. Until `running_until` somebody works on it.
+    """
+
+    __tablename__ = "arrival"
 
     ehr_id: Mapped[str] = mapped_column(String(32), primary_key=True)
     encounter_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    generation: Mapped[int] = mapped_column(default=1)
+    attempts: Mapped[int] = mapped_column(default=0)
+    found_by: Mapped[str] = mapped_column(String(16))
+    found_at: Mapped[datetime] = mapped_column(Instant)
+    dirty_at: Mapped[datetime | None] = mapped_column(Instant)
+    running_until: Mapped[datetime | None] = mapped_column(Instant)
+    next_try_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
+    reason: Mapped[str | None] = mapped_column(String(300))
+    updated_at: Mapped[datetime] = mapped_column(Instant)
+
+
+class SeenRow(Base):
+    """A version of a resource that was seen, so that seen twice is done once."""
+
+    __tablename__ = "seen"
+
+    ehr_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    version: Mapped[str] = mapped_column(String(200), primary_key=True)
     at: Mapped[datetime] = mapped_column(Instant)
+
+
+class PollRow(Base):
+    """How far an EHR was asked for changes: `through` is the newest `meta.lastUpdated` seen there, on its own clock."""
+
+    __tablename__ = "poll"
+
+    ehr_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    through: Mapped[datetime | None] = mapped_column(Instant)
+    taken_until: Mapped[datetime | None] = mapped_column(Instant)
+    polled_at: Mapped[datetime | None] = mapped_column(Instant)
+    problem: Mapped[str | None] = mapped_column(String(300))
+
+
+class QueueRow(Base):
+    """What the work queue lists: one narrow row a draft, or a visit that has none yet. Written with what it shows.
+
+    Until `owner_until` the item is `owner`'s, and nobody else decides on it.
+    """
+
+    __tablename__ = "queue_item"
+    __table_args__ = (
+        Index("ix_queue_state_deadline", "state", "deadline", "id"),
+        Index("ix_queue_state_service", "state", "date_of_service", "id"),
+        Index("ix_queue_state_since", "state", "since", "id"),
+        Index("ix_queue_encounter", "encounter_id"),
+        Index("ix_queue_patient", "patient_id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(160), primary_key=True)
+    ehr_id: Mapped[str] = mapped_column(String(32))
+    encounter_id: Mapped[str] = mapped_column(String(64))
+    draft_id: Mapped[str | None] = mapped_column(ForeignKey("draft.id"))
+    patient_id: Mapped[str | None] = mapped_column(String(64))
+    clinician_id: Mapped[str | None] = mapped_column(String(64))
+    payer: Mapped[str | None] = mapped_column(String(128))
+    state: Mapped[str] = mapped_column(String(20))
+    codes: Mapped[str] = mapped_column(String(200), default="")
+    date_of_service: Mapped[date | None]
+    deadline: Mapped[date | None]
+    clean: Mapped[bool] = mapped_column(default=False)
+    changed_since: Mapped[bool] = mapped_column(default=False)
+    since: Mapped[datetime] = mapped_column(Instant)
+    found_at: Mapped[datetime] = mapped_column(Instant)
+    accepted_at: Mapped[datetime | None] = mapped_column(Instant)
+    approved_at: Mapped[datetime | None] = mapped_column(Instant)
+    owner: Mapped[str | None] = mapped_column(String(200))
+    owner_until: Mapped[datetime | None] = mapped_column(Instant)
+    reason: Mapped[str | None] = mapped_column(String(300))
+    next_try_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class QueueMarkRow(Base):
+    """What an item can be found by besides its own columns: its codes, and the rules that say something of it."""
+
+    __tablename__ = "queue_mark"
+
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    value: Mapped[str] = mapped_column(String(16), primary_key=True)
+    item_id: Mapped[str] = mapped_column(ForeignKey("queue_item.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
+class QueryRow(Base):
+    """A coder's question to a clinician about a draft. The words are sealed with the visit's text.
+
+    `rules` are the findings it was built from; `choice` which of the offered answers was given.
+    """
+
+    __tablename__ = "coder_query"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"), index=True)
+    snapshot_key: Mapped[str] = mapped_column(ForeignKey("snapshot.key"))
+    rules: Mapped[list[str]] = mapped_column(JSON)
+    asked_by: Mapped[str] = mapped_column(String(200))
+    asked_at: Mapped[datetime] = mapped_column(Instant)
+    question: Mapped[bytes] = mapped_column(LargeBinary)
+    choice: Mapped[str | None] = mapped_column(String(24))
+    answered_by: Mapped[str | None] = mapped_column(String(200))
+    answered_at: Mapped[datetime | None] = mapped_column(Instant)
+    answer: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class ReviewAgainRow(Base):
+    """A draft picked for a second coder's look, and whether they agreed."""
+
+    __tablename__ = "review_again"
+
+    draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    first: Mapped[str] = mapped_column(String(200))
+    picked_at: Mapped[datetime] = mapped_column(Instant)
+    second: Mapped[str | None] = mapped_column(String(200))
+    agreed: Mapped[bool | None]
+    looked_at: Mapped[datetime | None] = mapped_column(Instant)
+
+
+class BatchRow(Base):
+    """A release: approved drafts that went out together in one file, sealed as it was, to be issued again as it was."""
+
+    __tablename__ = "release_batch"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(Instant)
+    by: Mapped[str] = mapped_column(String(200))
+    form: Mapped[str] = mapped_column(String(8))
+    report: Mapped[dict[str, Any]] = mapped_column(JSON)
+    digest: Mapped[str] = mapped_column(String(64))
+    file: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class ReleasedRow(Base):
+    """A draft goes out once: the key sees to it."""
+
+    __tablename__ = "released"
+
+    draft_id: Mapped[str] = mapped_column(ForeignKey("draft.id"), primary_key=True)
+    batch_id: Mapped[int] = mapped_column(ForeignKey("release_batch.id"), index=True)
+    version: Mapped[int]
+
+
+class AuditRow(Base):
+    """What happened, in its order; never changed. Each row's hash covers the one before it.
+
+    Ids, versions, hashes and offsets only, so that it may outlive the text it speaks of.
+    """
+
+    __tablename__ = "audit"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(Instant)
+    kind: Mapped[str] = mapped_column(String(24), index=True)
+    actor: Mapped[str] = mapped_column(String(200))
+    ehr_id: Mapped[str | None] = mapped_column(String(32))
+    subject: Mapped[str | None] = mapped_column(String(160), index=True)
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class AuditHeadRow(Base):
+    """The one row that says how long the chain is and where it ends; the chain's key is sealed with the site's."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int]
+    hash: Mapped[str] = mapped_column(String(64))
+    key: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class ModelRequestRow(Base):

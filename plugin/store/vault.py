@@ -60,7 +60,7 @@ class Vault:
 
     def seal_site(self, text: str) -> bytes:
         """Encrypt what belongs to no visit (a session's tokens) under the site's key."""
-        return self._site.encrypt(text.encode())
+        return self.seal_bytes(text.encode())
 
     def open_site(self, ciphertext: bytes) -> str:
         """Decrypt what `seal_site` made.
@@ -68,8 +68,20 @@ class Vault:
         Raises:
             VaultError: the site's key is another one.
         """
+        return self.open_bytes(ciphertext).decode()
+
+    def seal_bytes(self, content: bytes) -> bytes:
+        """Encrypt a file that holds several visits (a release) under the site's key."""
+        return self._site.encrypt(content)
+
+    def open_bytes(self, ciphertext: bytes) -> bytes:
+        """Decrypt what `seal_bytes` made.
+
+        Raises:
+            VaultError: the site's key is another one.
+        """
         try:
-            return self._site.decrypt(ciphertext).decode()
+            return self._site.decrypt(ciphertext)
         except InvalidToken:
             raise VaultError("the site's vault key is not the one this store was made with") from None
 

@@ -33,7 +33,7 @@ def build(house: House) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        house.coding.watch_wanted()
+        await run_in_threadpool(house.start)
         yield
         await run_in_threadpool(house.close)
 

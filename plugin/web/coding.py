@@ -1,7 +1,7 @@
 """Work that a page waits for, in a few threads: coding a visit that was just opened, and bringing decisions to the EHR.
 
-What dies with the process is done again when the visit is next opened: every step is safe to repeat. Visits that an EHR
-told us of are coded with Backend Services, where that EHR grants them.
+What dies with the process is done again when the visit is next opened, or by `plugin.flow` where the EHR lets us work
+without a person: every step is safe to repeat.
 """
 
 from __future__ import annotations
@@ -13,22 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fhir_mappings.claims import UnwritableClaim
-from fhir_mappings.views import UnusableResource
 from plugin import outbox, pipeline
-from plugin.ehr.errors import EhrError
-from plugin.proposers.protocol import ProposerError
-from plugin.settings import SettingsError
+from plugin.pipeline import EXPECTED
 from plugin.store.people import Launch
-from plugin.store.store import Draft
+from plugin.store.records import Draft
 
 if TYPE_CHECKING:
     from plugin.web.house import House
 
 log = logging.getLogger("claimwright")
-
-EXPECTED = (EhrError, ProposerError, UnusableResource, UnwritableClaim, SettingsError)
-"""What a visit may wait for: the message says what, and holds no patient text."""
 
 STEPS = {
     "read": "Reading the visit",
@@ -40,6 +33,7 @@ STEPS = {
     "deliver": "Writing the draft",
 }
 _THREADS = 4
+_REMEMBERED = 1000
 
 
 @dataclass
@@ -59,16 +53,9 @@ class Coding:
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="coding")
         self._jobs: dict[tuple[str, str], Job] = {}
         self._lock = threading.Lock()
-        self._news = threading.Event()
-        self._stopping = False
-        self._watcher: threading.Thread | None = None
 
     def close(self) -> None:
         """Let what runs end; begin nothing more."""
-        self._stopping = True
-        self._news.set()
-        if self._watcher:
-            self._watcher.join(10)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def start(self, launch: Launch, encounter_id: str) -> Job:
@@ -79,6 +66,11 @@ class Coding:
             if job is not None and not job.done:
                 return job
             job = self._jobs[key] = Job()
+            while len(self._jobs) > _REMEMBERED:  # the oldest that are done; what runs is never forgotten
+                oldest = next((k for k, j in self._jobs.items() if j.done), None)
+                if oldest is None:
+                    break
+                del self._jobs[oldest]
         self._pool.submit(self._code, launch, encounter_id, job)
         return job
 
@@ -117,32 +109,3 @@ class Coding:
             log.warning("Encounter/%s waits: %s", encounter_id, problem)
         except Exception as defect:
             log.error("Encounter/%s failed: %s", encounter_id, type(defect).__name__)
-
-    # --- visits that an EHR told us of ---
-
-    def want(self, ehr_id: str, encounter_id: str) -> None:
-        """Code a visit soon, if the EHR grants us Backend Services; else it waits for somebody to open it."""
-        self._house.store.want(ehr_id, encounter_id)
-        self._news.set()
-
-    def watch_wanted(self) -> None:
-        """Begin to code wanted visits as they come."""
-        if any(ehr.backend for ehr in self._house.settings.ehrs):
-            self._watcher = threading.Thread(target=self._work_off, name="wanted", daemon=True)
-            self._watcher.start()
-
-    def _work_off(self) -> None:
-        while not self._stopping:
-            for ehr in self._house.settings.ehrs:
-                if ehr.backend:
-                    for encounter_id in self._house.store.wanted(ehr.id):
-                        self._logged(lambda e=ehr.id, v=encounter_id: self._code_wanted(e, v), encounter_id)  # type: ignore[misc]
-            self._news.wait(30)
-            self._news.clear()
-
-    def _code_wanted(self, ehr_id: str, encounter_id: str) -> None:
-        if self._stopping:
-            return
-        with self._house.backend_site(ehr_id) as (site, _):
-            pipeline.code_visit(site, encounter_id)
-        self._house.store.done_with(ehr_id, encounter_id)

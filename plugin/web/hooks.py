@@ -20,8 +20,9 @@ from fhir_mappings.views import Json, is_id, objects, reference_of
 from plugin.ehr.oauth import SignInError
 from plugin.ehr.urls import resolve
 from plugin.review.desk import Action
+from plugin.review.states import State
 from plugin.settings import EhrSettings
-from plugin.store.store import Draft, DraftState
+from plugin.store.records import Draft
 from plugin.web.house import House
 
 NOTE_SIGNED = "example.claimwright.note-sign"
@@ -88,7 +89,7 @@ def service(request: Request) -> Response:
     if encounter is not None and (known["hook"] == NOTE_SIGNED or not drafts):
         if not drafts and not _is_of_patient(ehr, body, patient, encounter):
             return JSONResponse({"cards": []})
-        house.coding.want(ehr.id, encounter)
+        house.want(ehr.id, encounter, "hook")
     person = reference_of({"reference": context.get("userId")}) or None
     cards = [_card(house, draft, person) for draft in drafts if _speaks(draft)][:1]
     return JSONResponse({"cards": cards})
@@ -125,7 +126,7 @@ def feedback(request: Request) -> Response:
 
 def _speaks(draft: Draft) -> bool:
     """Whether there is something for a person to do."""
-    return draft.changed_since or draft.state in (DraftState.READY, DraftState.HELD) or draft.has_held
+    return draft.changed_since or draft.state in (State.READY, State.HELD) or draft.has_held
 
 
 def _card(house: House, draft: Draft, person: str | None) -> Json:

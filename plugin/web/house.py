@@ -6,11 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from plugin.backend import Ehrs
 from plugin.ehr import errors
-from plugin.ehr.capabilities import Capabilities
-from plugin.ehr.client import FhirClient
 from plugin.ehr.oauth import Client, OAuth, SignInError, Tokens
 from plugin.ehr.tokens import Granted, Renewable
 from plugin.ehr.visits import VisitReader
@@ -22,7 +21,8 @@ from plugin.store.store import Store
 from plugin.web.coding import Coding
 from plugin.workbench import Site
 
-_CAPABILITIES_SECONDS = 3600
+if TYPE_CHECKING:
+    from plugin.flow import Flow
 
 
 class House:
@@ -33,9 +33,10 @@ class House:
         self.people = store.people
         self.keys = SigningKeys.of(settings)
         self.oauth = oauth or OAuth(self.keys, settings.limits)
+        self.ehrs = Ehrs(settings, works, self.oauth)
         self.coding = Coding(self)
+        self.flow: Flow | None = None
         self._sources: dict[str, Renewable] = {}
-        self._capabilities: dict[str, tuple[float, Capabilities]] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -44,11 +45,27 @@ class House:
         store = Store.open(settings)
         return cls(settings, store, Works.of(settings, store=store))
 
+    def start(self) -> None:
+        """Begin the work that needs no person, where this process is to do it."""
+        if self.settings.engine.in_web:
+            from plugin.flow import Flow
+
+            self.flow = Flow(self.settings, self.store, self.ehrs)
+            self.flow.start()
+
     def close(self) -> None:
         """Finish what is under way and give everything back."""
+        if self.flow is not None:
+            self.flow.stop()
         self.coding.close()
         self.oauth.close()
         self.store.close()
+
+    def want(self, ehr_id: str, encounter_id: str, by: str) -> None:
+        """Code a visit soon, if the EHR lets us work without a person; else it waits for somebody to open it."""
+        self.store.arrivals.found(ehr_id, encounter_id, by)
+        if self.flow is not None:
+            self.flow.nudge()
 
     @property
     def url(self) -> str:
@@ -69,30 +86,28 @@ class House:
         Raises:
             Unauthorized: its session has ended.
         """
-        with self._site(launch.ehr_id, self._source(launch), watch) as site:
+        with self.ehrs.site(launch.ehr_id, self._source(launch), watch) as site:
             yield site
 
     @contextmanager
-    def backend_site(self, ehr_id: str) -> Iterator[tuple[Site, VisitReader]]:
-        """A site for work without a person."""
-        ehr = self.settings.of_ehr(ehr_id).ehr
-        with self._lock:
-            source = self._sources.setdefault(f"backend {ehr_id}", self.oauth.backend_source(ehr))
-        with self._site(ehr_id, source, None) as site:
-            yield site
+    def review_site(self, ehr_id: str, session_id: str) -> Iterator[tuple[Site, VisitReader]]:
+        """A site for queue work: without a person where the EHR grants that, else with the reviewer's own launch there.
 
-    @contextmanager
-    def _site(
-        self, ehr_id: str, source: Renewable, watch: Callable[[str], None] | None
-    ) -> Iterator[tuple[Site, VisitReader]]:
-        settings = self.settings.of_ehr(ehr_id)
-        with FhirClient(settings.ehr, settings.limits, tokens=source) as client:
-            read_at, known = self._capabilities.get(ehr_id, (0.0, None))
-            fresh = known if time.monotonic() - read_at < _CAPABILITIES_SECONDS else None
-            site, reader = self.works.at(client, ehr_id, capabilities=fresh, watch=watch)
-            if fresh is None:
-                self._capabilities[ehr_id] = (time.monotonic(), reader.capabilities)
-            yield site, reader
+        Raises:
+            Unauthorized: neither is there.
+        """
+        if ehr_id in self.ehrs.unattended:
+            with self.ehrs.unattended_site(ehr_id) as site:
+                yield site
+            return
+        own = [each for each in self.people.launches(session_id) if each.ehr_id == ehr_id]
+        if not own:
+            raise errors.Unauthorized(
+                "this EHR lets us work without a person only with Backend Services, which are not set up; "
+                "sign in at the EHR first"
+            )
+        with self.site(own[-1]) as site:
+            yield site
 
     def _source(self, launch: Launch) -> Renewable:
         """One source of tokens for all that use a launch, so that no refresh token is ever used twice."""

@@ -14,15 +14,17 @@ from fhir_mappings import claims
 from guardrails import candidates
 from plugin import pipeline
 from plugin.ehr.errors import Unauthorized
+from plugin.pipeline import EXPECTED
 from plugin.review import desk
 from plugin.review.desk import REASONS, NotDecided, Wish
 from plugin.review.lacking import is_unsigned, lacking
+from plugin.review.states import State
 from plugin.snapshot import Snapshot
 from plugin.store.people import Launch, Role, SignedIn
-from plugin.store.store import DeliveryState, Draft, DraftState, Overtaken
+from plugin.store.records import DeliveryState, Draft, Overtaken
 from plugin.store.vault import VaultError
 from plugin.web import visit_view
-from plugin.web.coding import EXPECTED, STEPS
+from plugin.web.coding import STEPS
 from plugin.web.house import House
 from plugin.web.pages import page
 from plugin.web.signing_in import current_session
@@ -143,7 +145,7 @@ def _show(
         refused=refused,
         filled=filled or FormData(),
         notice=notice or _NOTICES.get(request.query_params.get("said", "")),
-        states=DraftState,
+        states=State,
         **common,
     )
 
@@ -329,7 +331,7 @@ def _names(house: House) -> dict[str, str]:
 
 def _sending(site: Site, draft: Draft, state: DeliveryState | None, problem: str | None) -> str | None:
     """Where an accepted draft is on its way, in words."""
-    if draft.state is not DraftState.ACCEPTED:
+    if draft.state is not State.ACCEPTED:
         return None
     if site.destination is None:
         return "Accepted. This EHR takes no Claims; the draft is kept here for billing."

@@ -10,7 +10,7 @@ from fhir_mappings.views import Json
 from guardrails.codebook import Codebook, normalize
 from guardrails.visit import Note, NoteStatus
 from plugin.review.desk import REASONS, Action
-from plugin.store.store import Decision, Draft
+from plugin.store.records import Decision, Draft
 from plugin.web.pages import Piece, local, pieces
 from plugin.workbench import Understood
 

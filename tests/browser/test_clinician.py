@@ -13,8 +13,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, FrameLocator, Page, expect
 
+from plugin.review.states import State
 from plugin.store.people import digest
-from plugin.store.store import DraftState
 from plugin.store.tables import SessionRow
 from plugin.web.house import House
 from sandbox.ehr import Ehr
@@ -77,7 +77,7 @@ def test_held_then_addendum_then_accepted(tab: Page, ehr: Ehr, house: House) -> 
     page.get_by_role("button", name="Read the note again").click()
     page.get_by_role("button", name="Accept").click()
     expect(page.locator(".notice.good")).to_contain_text("Accepted")
-    assert draft_of(house, visit).state is DraftState.ACCEPTED
+    assert draft_of(house, visit).state is State.ACCEPTED
 
 
 def test_reject_with_a_reason(tab: Page, ehr: Ehr, house: House) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from plugin.review.states import State
 from plugin.settings import AcceptBy
-from plugin.store.store import Draft, DraftState
+from plugin.store.records import Draft
 from plugin.web.house import House
 from sandbox.ehr import Ehr
 from tests.visitors import Visitor, hidden
@@ -84,7 +85,7 @@ def test_one_click_accepts_and_the_claim_names_the_person(ehr: Ehr, house: House
     after = visitor.get(str(page.url))
     assert "accepted" in after.text
     assert "/accept" not in after.text
-    assert draft_of(house, visit).state is DraftState.ACCEPTED
+    assert draft_of(house, visit).state is State.ACCEPTED
 
 
 def test_units_above_the_documented_minutes_are_refused(ehr: Ehr, house: House) -> None:
@@ -195,7 +196,7 @@ def test_a_held_line_cannot_be_accepted(ehr: Ehr, house: House) -> None:
     forged = hidden(page, "not-billable") | {"key": "p0"}
     answer = visitor.post(f"{page.url}/accept", forged)
     assert answer.status_code == 422
-    assert draft_of(house, visit).state is DraftState.HELD
+    assert draft_of(house, visit).state is State.HELD
     assert visitor.post(f"{page.url}/bill", forged).status_code == 422
 
 
@@ -206,7 +207,7 @@ def test_a_visit_that_is_not_billable_withdraws_its_claim(ehr: Ehr, house: House
     assert claim_of(ehr, visit, "unreviewed") is not None
     form = hidden(page, "not-billable") | {"reason": "grant"}
     assert visitor.post(f"{page.url}/not-billable", form).status_code == 303
-    assert draft_of(house, visit).state is DraftState.NOT_BILLABLE
+    assert draft_of(house, visit).state is State.NOT_BILLABLE
     for _ in range(100):
         claim = claim_of(ehr, visit)
         if claim is not None and claim["status"] == "entered-in-error":
@@ -216,7 +217,7 @@ def test_a_visit_that_is_not_billable_withdraws_its_claim(ehr: Ehr, house: House
     assert claim["status"] == "entered-in-error"
     page = visitor.get(str(page.url))
     assert visitor.post(f"{page.url}/reopen", hidden(page, "reopen") | {"reason": "mistake"}).status_code == 303
-    assert draft_of(house, visit).state is DraftState.READY
+    assert draft_of(house, visit).state is State.READY
 
 
 def test_two_clinicians_at_once_and_the_second_sees_what_the_first_did(ehr: Ehr, house: House) -> None:
@@ -313,7 +314,9 @@ def test_only_the_author_where_the_site_says_so(ehr: Ehr, house: House, monkeypa
     web = house.settings.web.model_copy(update={"accept_by": AcceptBy.AUTHOR})
     settings = house.settings.model_copy(update={"web": web})
     monkeypatch.setattr(house, "settings", settings)
-    monkeypatch.setattr(house, "works", type(house.works)(**(vars(house.works) | {"settings": settings})))
+    works = type(house.works)(**(vars(house.works) | {"settings": settings}))
+    monkeypatch.setattr(house, "works", works)
+    monkeypatch.setattr(house.ehrs, "works", works)
     visit = "p90834-52-minutes"
     colleague, author = Visitor(house), Visitor(house)
     page = colleague.launch(ehr, visit, "prac-peer")

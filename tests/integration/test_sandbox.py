@@ -17,8 +17,9 @@ from guardrails import Outcome, Proposal, policies
 from plugin import pipeline, policy_diff, site
 from plugin.ehr import errors
 from plugin.proposers.protocol import Answer
+from plugin.review.states import State
 from plugin.settings import LookUp, Settings
-from plugin.store.store import DeliveryState, DraftState
+from plugin.store.records import DeliveryState
 from plugin.workbench import Site
 from prompts import ProposalRequest, Reply, ReplyLine, ReplyQuote
 from sandbox import fixtures
@@ -258,7 +259,7 @@ def test_a_changed_note_updates_the_same_claim_and_a_withdrawn_one_withdraws_it(
         httpx.put(f"{sandbox_base}/DocumentReference/{document['id']}", json=document).raise_for_status()
         withdrawn = pipeline.code_visit(live, name)
         assert withdrawn.draft is not None
-        assert withdrawn.draft.state is DraftState.WITHDRAWN
+        assert withdrawn.draft.state is State.WITHDRAWN
         (claim,) = claims_of(sandbox_base, name, provider)
         assert (claim["status"], len(claim["item"])) == ("entered-in-error", 1)
     finally:
@@ -361,17 +362,17 @@ def test_a_payer_that_cannot_be_looked_up_is_not_no_payer(live: Site, sandbox_ba
     name = "p90837-53-minutes"
     pipeline.code_visit(live, name)
     reader = live.read.__self__  # type: ignore[attr-defined]
-    search = reader._client.search
+    search = reader.client.search
 
     def closed(kind: str, parameters: dict[str, str], **options: Any) -> Any:
         if kind == "Coverage":
             raise errors.Forbidden("search Coverage: the EHR answered 403")
         return search(kind, parameters, **options)
 
-    reader._client.search = closed
+    reader.client.search = closed
     with pytest.raises(errors.Unreachable, match="payer could not be looked up"):
         pipeline.code_visit(live, name)
-    reader._client.search = search
+    reader.client.search = search
     (claim,) = claims_of(sandbox_base, name, live.settings.ehr.billing_provider or "")
     assert claim["status"] == "draft"
 

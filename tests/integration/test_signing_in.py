@@ -150,7 +150,7 @@ def test_the_sandbox_refuses_what_a_real_server_refuses(ehr: Ehr, house: House) 
 
 def test_work_without_a_person_has_its_own_token(ehr: Ehr, house: House) -> None:
     """Backend Services: a token is got, used, and got anew after the EHR no longer takes it."""
-    with house.backend_site("sandbox") as (site, reader):
+    with house.ehrs.unattended_site("sandbox") as (site, reader):
         assert site.read(VISIT).encounter["id"] == VISIT
         ehr.authorization.grants.clear()
         assert reader.read(VISIT).encounter["id"] == VISIT

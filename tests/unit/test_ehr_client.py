@@ -11,7 +11,7 @@ from plugin.destinations.ehr import ChangedElsewhere, EhrDestination
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
 from plugin.settings import EhrSettings, Limits
-from plugin.store.store import RemoteClaim
+from plugin.store.records import RemoteClaim
 from tests.scripted import Answer, ScriptedServer
 
 PATIENT = {"resourceType": "Patient", "id": "1", "meta": {"versionId": "3"}}

@@ -15,10 +15,12 @@ from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, text
 
+from plugin.review.states import State
 from plugin.settings import Settings, SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
-from plugin.store.store import DeliveryState, DraftState, NewDraft, StaleDraft, Store
+from plugin.store.records import DeliveryState, NewDraft, StaleDraft
+from plugin.store.store import Store
 from plugin.store.tables import Base
 from plugin.store.vault import KEY_FILE, Vault, VaultError
 
@@ -42,7 +44,7 @@ def draft(claim: dict[str, object] | None = None, **changes: object) -> NewDraft
         "encounter_id": "e",
         "billing_provider": "Organization/1",
         "payer": "p",
-        "state": DraftState.READY,
+        "state": State.READY,
         "incomplete": False,
         "claim": claim or {"resourceType": "Claim"},
         "verdicts": {"verdicts": []},

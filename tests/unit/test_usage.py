@@ -12,9 +12,11 @@ import pytest
 
 from plugin import usage
 from plugin.proposers.protocol import Answer, ModelUnavailable, OverLimit
+from plugin.review.states import State
 from plugin.settings import Limits, ModelSettings, Settings
 from plugin.snapshot import Snapshot
-from plugin.store.store import DraftState, ModelRequest, NewDraft, Store
+from plugin.store.records import ModelRequest, NewDraft
+from plugin.store.store import Store
 from prompts import ProposalRequest, Reply
 from tests.conftest import skills
 
@@ -149,7 +151,7 @@ def test_what_people_corrected_is_counted_by_code(store: Store, settings: Settin
         encounter_id="visit-1",
         billing_provider="o",
         payer="p",
-        state=DraftState.READY,
+        state=State.READY,
         incomplete=False,
         claim=None,
         verdicts=shown,

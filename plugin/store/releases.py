@@ -1,0 +1,131 @@
+"""What went out: batches of approved drafts, each draft once, each file kept sealed to be issued again as it was."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session, sessionmaker
+
+from fhir_mappings.views import Json
+from plugin.review.states import State, step
+from plugin.store.audit import Audit, Event
+from plugin.store.queue import Queue
+from plugin.store.records import Draft, Overtaken, draft_of
+from plugin.store.tables import BatchRow, DraftRow, QueueRow, ReleasedRow
+from plugin.store.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One release. `report` lists what went out and what stayed, by id."""
+
+    id: int
+    at: datetime
+    by: str
+    form: str
+    report: Json
+    digest: str
+    draft_ids: tuple[str, ...]
+
+
+class Releases:
+    """Batches and their files."""
+
+    def __init__(self, sessions: sessionmaker[Session], vault: Vault, queue: Queue, audit: Audit) -> None:
+        self._db, self._vault, self._queue, self._audit = sessions, vault, queue, audit
+
+    def due(self, rest: timedelta, ehr_id: str | None = None, most: int = 5000) -> list[Draft]:
+        """Approved drafts whose approval can no longer be taken back, the earliest deadline first."""
+        until = datetime.now(UTC) - rest
+        query = (
+            select(DraftRow)
+            .join(QueueRow, QueueRow.id == DraftRow.id)
+            .where(DraftRow.state == State.APPROVED, QueueRow.approved_at <= until, ~DraftRow.changed_since)
+            .order_by(QueueRow.deadline.is_(None), QueueRow.deadline, DraftRow.id)
+            .limit(most)
+        )
+        if ehr_id is not None:
+            query = query.where(DraftRow.ehr_id == ehr_id)
+        with self._db() as db:
+            return [draft_of(row) for row in db.scalars(query)]
+
+    def next_number(self) -> int:
+        """The control number that the next batch gets, if nobody is faster."""
+        with self._db() as db:
+            return (db.scalar(select(func.max(BatchRow.id))) or 0) + 1
+
+    def release(self, number: int, drafts: Sequence[Draft], form: str, by: str, report: Json, file: bytes) -> Batch:
+        """Keep a batch with its file, and let its drafts be released, in one transaction.
+
+        Raises:
+            Overtaken: one of them is not approved any more as it was, or somebody else just released; nothing went out.
+        """
+        now = datetime.now(UTC)
+        digest = hashlib.sha256(file).hexdigest()
+        with self._db.begin() as db:
+            if ((db.scalar(select(func.max(BatchRow.id))) or 0) + 1) != number:
+                raise Overtaken("release")
+            db.add(
+                BatchRow(
+                    id=number, at=now, by=by, form=form, report=report, digest=digest, file=self._vault.seal_bytes(file)
+                )
+            )
+            db.flush()
+            for draft in drafts:
+                moved = db.execute(
+                    update(DraftRow)
+                    .where(
+                        DraftRow.id == draft.id,
+                        DraftRow.state == State.APPROVED,
+                        DraftRow.revision == draft.revision,
+                    )
+                    .values(
+                        state=step(State.APPROVED, State.RELEASED).value,
+                        revision=DraftRow.revision + 1,
+                        updated_at=now,
+                    )
+                    .returning(DraftRow.id)
+                ).first()
+                if moved is None:
+                    raise Overtaken(draft.id)
+                db.add(ReleasedRow(draft_id=draft.id, batch_id=number, version=draft.version))
+                self._queue.show(db, db.get_one(DraftRow, draft.id, populate_existing=True), now)
+            ids = [d.id for d in drafts]
+            self._audit.record(db, Event.RELEASED, by, None, f"batch/{number}", form=form, drafts=ids, digest=digest)
+        return Batch(number, now, by, form, report, digest, tuple(ids))
+
+    def batches(self) -> list[Batch]:
+        """All batches, the newest first."""
+        with self._db() as db:
+            rows = list(db.scalars(select(BatchRow).order_by(BatchRow.id.desc())))
+            return [self._batch(db, row) for row in rows]
+
+    def again(self, number: int, by: str) -> tuple[Batch, bytes] | None:
+        """A batch and its file as it went out, to be issued again.
+
+        Raises:
+            VaultError: the site's key is another one.
+        """
+        with self._db.begin() as db:
+            row = db.get(BatchRow, number)
+            if row is None or row.file is None:
+                return None
+            file = self._vault.open_bytes(row.file)
+            self._audit.record(db, Event.ISSUED_AGAIN, by, None, f"batch/{number}", digest=row.digest)
+            return self._batch(db, row), file
+
+    def batch_of(self, draft_id: str) -> int | None:
+        """The batch that a draft went out with."""
+        with self._db() as db:
+            row = db.get(ReleasedRow, draft_id)
+            return row.batch_id if row else None
+
+    def _batch(self, db: Session, row: BatchRow) -> Batch:
+        ids = db.scalars(
+            select(ReleasedRow.draft_id).where(ReleasedRow.batch_id == row.id).order_by(ReleasedRow.draft_id)
+        )
+        return Batch(row.id, row.at, row.by, row.form, row.report, row.digest, tuple(ids))
