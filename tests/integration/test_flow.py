@@ -1,0 +1,195 @@
+"""Visits found by polling, by hook or by a list, worked on by the durable engine, and tried again when something fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, update
+
+from plugin.backend import Ehrs
+from plugin.ehr.oauth import OAuth
+from plugin.flow import Flow
+from plugin.keys import SigningKeys
+from plugin.review.states import State
+from plugin.settings import EngineSettings, Settings
+from plugin.site import Works
+from plugin.store.arrivals import Work
+from plugin.store.queue import Filter
+from plugin.store.store import Store
+from plugin.store.tables import ArrivalRow
+from sandbox import fixtures
+from tests.databases import EVERY_DATABASE
+
+VISIT = "h2014-45-minutes"
+QUICK = EngineSettings(poll_seconds=None, pump_seconds=0.1, visits_a_minute=10_000, first_days=10_000)
+
+
+def site_settings(base: str, tmp_path: Path, database: str | None, **engine: Any) -> Settings:
+    """The bare FHIR server as an EHR; a billing provider of its own, for the server is shared."""
+    made = fixtures.ehr("flow", base_url=base, billing_provider=f"Organization/{tmp_path.name[:40]}")
+    return Settings(
+        ehr=made,
+        data_dir=tmp_path,
+        payers_file=fixtures.PAYERS,
+        database_url=database,
+        engine=QUICK.model_copy(update=engine),
+    )
+
+
+@contextmanager
+def flowing(settings: Settings, *, pump: bool = True) -> Iterator[Flow]:
+    """The engine of a site, until the end."""
+    store = Store.open(settings)
+    oauth = OAuth(SigningKeys.of(settings), settings.limits)
+    flow = Flow(settings, store, Ehrs(settings, Works.of(settings, store=store), oauth))
+    flow.start(pump=pump)
+    try:
+        yield flow
+    finally:
+        flow.stop()
+        oauth.close()
+        store.close()
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it did not become so"
+        time.sleep(0.05)
+
+
+def work_of(flow: Flow, visit: str) -> Work:
+    return next(a.state for a in flow.store.arrivals.all() if a.encounter_id == visit)
+
+
+def touch(base: str, kind: str, logical_id: str, **changes: Any) -> None:
+    """Write a resource anew, changed."""
+    url = f"{base}/{kind}/{logical_id}"
+    resource = httpx.get(url).json() | changes
+    httpx.put(url, json=resource).raise_for_status()
+
+
+@EVERY_DATABASE
+def test_a_visit_that_is_found_becomes_a_draft(database: str | None, sandbox_base: str, tmp_path: Path) -> None:
+    """Told of once, it is coded and in the queue; its Claim stands at the EHR."""
+    with flowing(site_settings(sandbox_base, tmp_path, database)) as flow:
+        assert flow.store.arrivals.found("flow", VISIT, "list")
+        until(lambda: work_of(flow, VISIT) is Work.DONE)
+        (draft,) = flow.store.drafts(encounter_id=VISIT)
+        assert draft.state is State.READY
+        assert [i.id for i in flow.store.queue.page(Filter(states=(State.READY,)))] == [draft.id]
+        assert flow.store.queue.counts() == {State.READY: 1}
+        assert flow.store.remote(draft.id, "ehr") is not None
+
+
+def test_polling_finds_what_finished_and_sees_it_once(sandbox_base: str, tmp_path: Path) -> None:
+    """The first look finds the finished visits, the second nothing; a changed note is news for its visit alone."""
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+        running = {"resourceType": "Encounter", "id": "under-way", "status": "in-progress", "class": {"code": "AMB"}}
+        httpx.put(f"{sandbox_base}/Encounter/under-way", json=running).raise_for_status()
+        assert flow.find("flow") > 0
+        found = {a.encounter_id for a in flow.store.arrivals.all()}
+        assert VISIT in found
+        assert "under-way" not in found
+        assert flow.find("flow") == 0
+        visit = next(f for f in fixtures.load("development") if f.name == VISIT)
+        note = next(r for r in visit.resources if r["resourceType"] == "DocumentReference")
+        touch(sandbox_base, "DocumentReference", note["id"], description="Corrected")
+        assert flow.find("flow") == 1
+        assert flow.store.arrivals.polls()["flow"].problem is None
+
+
+def test_what_fails_says_why_and_is_tried_again(sandbox_base: str, tmp_path: Path) -> None:
+    """A visit that is not there fails for good until a person asks again; one that time may heal has a next try."""
+    with flowing(site_settings(sandbox_base, tmp_path, None)) as flow:
+        flow.store.arrivals.found("flow", "nobody", "list")
+        until(lambda: work_of(flow, "nobody") is Work.FAILED)
+        (item,) = flow.store.queue.page(Filter(states=(State.FAILED,)))
+        assert item.reason is not None
+        assert "Encounter/nobody" in item.reason
+        assert item.next_try_at is None
+        before = flow.store.arrivals.all()[0].generation
+        flow.store.arrivals.retry("flow", "nobody")
+        until(lambda: flow.store.arrivals.all()[0].generation > before and work_of(flow, "nobody") is Work.FAILED)
+
+
+def test_an_ehr_that_is_down_makes_visits_wait_for_a_next_try(tmp_path: Path) -> None:
+    """Nothing answers there: the visit is not lost, and its next try has a time."""
+    settings = site_settings("http://127.0.0.1:9/fhir", tmp_path, None)
+    impatient = settings.limits.model_copy(update={"read_seconds": 1.0})
+    with flowing(settings.model_copy(update={"limits": impatient})) as flow:
+        flow.store.arrivals.found("flow", VISIT, "list")
+        until(lambda: work_of(flow, VISIT) is Work.FAILED)
+        (arrival,) = flow.store.arrivals.all()
+        assert arrival.next_try_at is not None
+        assert arrival.attempts == 1
+
+
+def test_a_change_that_comes_meanwhile_is_read_at_the_end(sandbox_base: str, tmp_path: Path) -> None:
+    """Found again while it runs, the visit is worked on once more when the work ends."""
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+        arrivals = flow.store.arrivals
+        arrivals.found("flow", VISIT, "list")
+        assert arrivals.begin("flow", VISIT, 1, 600)
+        assert arrivals.found("flow", VISIT, "poll", "Encounter/x/_history/2")
+        assert work_of(flow, VISIT) is Work.RUNNING
+        assert arrivals.done("flow", VISIT, 1)
+        assert work_of(flow, VISIT) is Work.WAITING
+        assert arrivals.all()[0].generation == 2
+
+
+def test_work_that_died_with_its_process_is_taken_up_under_a_new_name(sandbox_base: str, tmp_path: Path) -> None:
+    """A lease that ran out gives the visit a new generation; the old one's end no longer counts."""
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+        arrivals = flow.store.arrivals
+        arrivals.found("flow", VISIT, "list")
+        assert arrivals.begin("flow", VISIT, 1, 600)
+        assert not arrivals.due({"flow"})
+        engine = create_engine(flow.settings.database)
+        with engine.begin() as connection:
+            connection.execute(update(ArrivalRow).values(running_until=datetime.now(UTC) - timedelta(seconds=1)))
+        engine.dispose()
+        (again,) = arrivals.due({"flow"})
+        assert again.generation == 2
+        assert not arrivals.begin("flow", VISIT, 1, 600)
+        assert not arrivals.done("flow", VISIT, 1)
+        assert work_of(flow, VISIT) is Work.WAITING
+
+
+def test_the_engine_keeps_ids_and_no_text(sandbox_base: str, tmp_path: Path) -> None:
+    """In the engine's own tables stand names of work, ids and outcomes; nothing pickled, nothing of a note."""
+    with flowing(site_settings(sandbox_base, tmp_path, None)) as flow:
+        flow.store.arrivals.found("flow", VISIT, "list")
+        until(lambda: work_of(flow, VISIT) is Work.DONE)
+    held = b"".join(f.read_bytes() for f in tmp_path.glob("engine.db*"))
+    assert b"claimwright-json" in held
+    assert VISIT.encode() in held
+    assert b"budget" not in held
+
+
+@pytest.mark.parametrize("status", ["entered-in-error", "cancelled"])
+def test_a_visit_entered_in_error_withdraws_its_draft(status: str, sandbox_base: str, tmp_path: Path) -> None:
+    """Polling sees that the Encounter is no visit any more; its undecided draft is withdrawn at the EHR too."""
+    visit = "h2017-rehabilitation"
+    with flowing(site_settings(sandbox_base, tmp_path, None, first_days=0)) as flow:
+        flow.store.arrivals.found("flow", visit, "list")
+        until(lambda: work_of(flow, visit) is Work.DONE)
+        (draft,) = flow.store.drafts(encounter_id=visit)
+        assert draft.claim is not None
+        touch(sandbox_base, "Encounter", visit, status=status)
+        try:
+            flow.find("flow")
+            until(lambda: flow.store.drafts(encounter_id=visit)[0].state is State.WITHDRAWN)
+        finally:
+            touch(sandbox_base, "Encounter", visit, status="finished")
+        remote = flow.store.remote(draft.id, "ehr")
+        assert remote is not None
+        until(lambda: httpx.get(f"{sandbox_base}/Claim/{remote.claim_id}").json()["status"] == "entered-in-error")
