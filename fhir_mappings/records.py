@@ -79,3 +79,26 @@ class SiteOptions:
     billing_provider: str | None = None
     places_of_service: Mapping[str, str] = field(default_factory=dict)
     part2_programs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillingOptions:
+    """What a site knows of professional claims that its EHR may not say.
+
+    `tax_id` (nine digits), `taxonomy` and `zip_code` (nine digits) are the billing provider's. Payers are keyed by their
+    identifier's value, or `system|value`: `payer_ids` are those of the clearinghouse, `filing_indicators` X12's codes for
+    the kind of insurance (MC Medicaid, MB Medicare, CI commercial ...), `filing_indicator` that of all others.
+    `taxonomies` are those of clinicians, by reference. `assignment` A accepts the payer's fee; `benefits_assigned` Y lets
+    the payer pay the provider; `release_of_information` Y is signed by the patient, I informed consent.
+    """
+
+    tax_id: str | None = field(default=None, repr=False)
+    taxonomy: str | None = None
+    zip_code: str | None = None
+    filing_indicator: str | None = None
+    filing_indicators: Mapping[str, str] = field(default_factory=dict)
+    payer_ids: Mapping[str, str] = field(default_factory=dict)
+    taxonomies: Mapping[str, str] = field(default_factory=dict)
+    assignment: str = "A"
+    benefits_assigned: str = "Y"
+    release_of_information: str = "Y"

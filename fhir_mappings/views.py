@@ -24,6 +24,7 @@ _EXPECTED = {
     "string_type": "expected text",
     "string_too_short": "is empty",
     "list_type": "expected a list",
+    "tuple_type": "expected a list",
     "dict_type": "expected an object",
     "model_type": "expected an object",
     "missing": "is missing",

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from fhir_mappings.records import SiteOptions
+from fhir_mappings.records import BillingOptions, SiteOptions
 from guardrails import policies
 from guardrails.policies import Policy
 from guardrails.visit import Coverage
@@ -295,6 +295,92 @@ class ModelSettings(_Group):
         return self.api_key is not None or self.base_url is not None
 
 
+class Usage(StrEnum):
+    """Whether a file is a test or pays: ISA15."""
+
+    TEST = "T"
+    PRODUCTION = "P"
+
+
+class Assignment(StrEnum):
+    """Whether the provider accepts the payer's fee: A for all, B for laboratory services alone, C not (CLM07)."""
+
+    ALL = "A"
+    LABORATORY = "B"
+    NONE = "C"
+
+
+class BenefitsAssigned(StrEnum):
+    """Whether the payer may pay the provider instead of the subscriber (CLM08)."""
+
+    YES = "Y"
+    NO = "N"
+    NOT_APPLICABLE = "W"
+
+
+class InformationRelease(StrEnum):
+    """By what the provider may tell the payer: the patient's signed statement, or informed consent (CLM09)."""
+
+    SIGNED = "Y"
+    INFORMED_CONSENT = "I"
+
+
+Text60 = Annotated[str, Field(min_length=1, max_length=60)]
+TradingId = Annotated[str, Field(pattern=r"^[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,13}[A-Za-z0-9])$")]
+Qualifier = Annotated[str, Field(pattern=r"^(01|14|20|27|28|29|30|33|ZZ)$")]
+Taxonomy = Annotated[str, Field(pattern=r"^[0-9A-Z]{9}X$")]
+FilingIndicator = Annotated[
+    str, Field(pattern=r"^(11|12|13|14|15|16|17|AM|BL|CH|CI|DS|FI|HM|LM|MA|MB|MC|OF|TV|VA|WC|ZZ)$")
+]
+
+
+class ReleaseSettings(_Group):
+    """What an 837P file says that no chart does: who sends it to whom, and what the clearinghouse calls them.
+
+    `sender_id` and `receiver_interchange_id` are those of the interchange (ISA) where they differ from the others.
+    `billing_...` stand in where the EHR does not say them of the billing provider. Payers are keyed by their identifier
+    in the EHR, clinicians by reference (`Practitioner/12`). `usage` stays T until the clearinghouse has accepted a test.
+    """
+
+    submitter_id: TradingId = Field(repr=False)
+    submitter_name: Text60
+    contact_name: Text60 = Field(repr=False)
+    contact_phone: Annotated[str, Field(pattern=r"^[0-9]{10}$", repr=False)]
+    receiver_id: TradingId
+    receiver_name: Text60
+    sender_qualifier: Qualifier = "ZZ"
+    sender_id: TradingId | None = Field(default=None, repr=False)
+    receiver_qualifier: Qualifier = "ZZ"
+    receiver_interchange_id: TradingId | None = None
+    usage: Usage = Usage.TEST
+    billing_tax_id: Annotated[str, Field(pattern=r"^[0-9]{2}-?[0-9]{7}$")] | None = Field(default=None, repr=False)
+    billing_taxonomy: Taxonomy | None = None
+    billing_zip: Annotated[str, Field(pattern=r"^[0-9]{5}-?[0-9]{4}$")] | None = None
+    filing_indicator: FilingIndicator | None = None
+    filing_indicators: dict[str, FilingIndicator] = {}
+    payer_ids: dict[str, str] = {}
+    taxonomies: dict[str, Taxonomy] = {}
+    assignment: Assignment = Assignment.ALL
+    benefits_assigned: BenefitsAssigned = BenefitsAssigned.YES
+    release_of_information: InformationRelease = InformationRelease.SIGNED
+    fees_file: Path | None = None
+
+    def billing(self) -> BillingOptions:
+        """What the mappings need of these settings."""
+        return BillingOptions(
+            tax_id=self.billing_tax_id,
+            taxonomy=self.billing_taxonomy,
+            zip_code=self.billing_zip.replace("-", "") if self.billing_zip else None,
+            filing_indicator=self.filing_indicator,
+            filing_indicators=self.filing_indicators,
+            payer_ids=self.payer_ids,
+            taxonomies=self.taxonomies,
+            assignment=self.assignment.value,
+            benefits_assigned=self.benefits_assigned.value,
+            release_of_information=self.release_of_information.value,
+        )
+
+
 class Settings(BaseSettings):
     """All settings. Nested ones by double underscore: `CLAIMWRIGHT_EHR__BASE_URL`."""
 
@@ -309,6 +395,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     engine: EngineSettings = EngineSettings()
     review: ReviewSettings = ReviewSettings()
+    release: ReleaseSettings | None = None
     data_dir: Path = Path.home() / ".local" / "share" / "claimwright"
     database_url: str | None = None
     vault_key: SecretStr | None = None
