@@ -20,7 +20,7 @@ from guardrails.visit import NoteSet
 from plugin import drafts, pipeline, verdict_json
 from plugin.destinations.ehr import NAME as EHR
 from plugin.proposers.baseline import passages
-from plugin.review.states import State
+from plugin.review.states import DECIDED, State
 from plugin.settings import AcceptBy, WriteWhen
 from plugin.snapshot import Snapshot
 from plugin.store.people import Account, Role
@@ -40,6 +40,13 @@ class Action(StrEnum):
     BILL = "bill as proposed"
     NOT_BILLABLE = "not billable"
     REOPEN = "reopen"
+    CORRECT = "correct"
+    APPROVE = "approve"
+    TAKE_BACK = "take back"
+    SEND_BACK = "send back"
+    HOLD = "hold"
+    QUERY = "query"
+    ANSWER = "answer"
     CARD_OVERRIDDEN = "card overridden"
     CARD_ACCEPTED = "card accepted"
 
@@ -68,7 +75,20 @@ REASONS: dict[Action, dict[str, str]] = {
         "other": "Another reason",
     },
     Action.REOPEN: {"changed": "The record changed", "mistake": "It was decided by mistake"},
+    Action.SEND_BACK: {
+        "documentation": "The note lacks something",
+        "not-accepted": "A line waits for the clinician's word",
+        "another-service": "The note describes another service",
+        "other": "Another reason",
+    },
+    Action.HOLD: {
+        "authorization": "Waits for an authorization",
+        "coverage": "Waits for the coverage to be settled",
+        "supervisor": "Waits for a supervisor",
+        "other": "Another reason",
+    },
 }
+REASONS[Action.CORRECT] = REASONS[Action.EDIT]
 """Why, in a closed list that can be counted; a person may add words of their own."""
 
 
@@ -148,6 +168,7 @@ class Sitting:
             Overtaken: somebody else was faster.
         """
         self._may(account)
+        may_decide_as_clinician(account, self.site, self.understood)
         standing = {a.key for a, v in self.verdicts() if v.outcome is Outcome.READY and v.line is not None}
         chosen = sorted(standing) if keys is None else list(keys)
         if not chosen or not set(chosen) <= standing:
@@ -163,14 +184,18 @@ class Sitting:
         return self._decide(account, Action.REJECT, lines=(key,), reason=reason, comment=comment)
 
     def edit(self, account: Account, key: str, wish: Wish, reason: str, comment: str = "") -> Draft:
-        """Replace a line by another that the rules let stand. Its evidence is the line's own, with the words added."""
+        """Replace a line by another that the rules let stand. Its evidence is the line's own, with the words added.
+
+        Where a coder corrects a line that the clinician accepted, it stays accepted; who corrected it, and why, is kept.
+        """
         self._may(account)
         old = next((a for a in self.asks if a.key == key and a.live), None)
         if old is None:
             raise NotDecided("That line is not asked for any more.")
         usable = tuple(q for q in old.proposal.quotes if self._stands(q))
         proposal = self._wished(wish, usable)
-        return self._put(account, Action.EDIT, proposal, reason, comment, replaces=key)
+        action = Action.CORRECT if self._in_review(account) else Action.EDIT
+        return self._put(account, action, proposal, reason, comment, replaces=key)
 
     def add(self, account: Account, wish: Wish, reason: str, comment: str = "") -> Draft:
         """Ask for a further line. Its evidence are the passages that our detector finds for it, and the person's own."""
@@ -185,18 +210,47 @@ class Sitting:
     def reopen(self, account: Account, reason: str) -> Draft:
         """Take a decision on the visit back; its lines wait for a person again."""
         self._may(account, decided=True)
+        may_decide_as_clinician(account, self.site, self.understood)
         return self._decide(account, Action.REOPEN, reason=reason)
+
+    def approve(self, account: Account, *, held_too: bool = False) -> Draft:
+        """A coder's word that this goes out. `held_too`: although lines of the visit are still held.
+
+        Raises:
+            NotDecided: not theirs to approve, a line that no clinician accepted, held lines without `held_too`.
+        """
+        if not account.may(Role.CODER, Role.SUPERVISOR):
+            raise NotDecided("Only a coder can approve.")
+        if self.draft.state is not State.IN_REVIEW:
+            raise NotDecided("Only a visit in review can be approved.")
+        proved = self.verdicts()
+        standing = [a for a, v in proved if v.outcome is Outcome.READY and v.line is not None]
+        if not standing:
+            raise NotDecided("No line stands that could be approved.")
+        if len(standing) < len(proved) and not held_too:
+            raise NotDecided("Lines of this visit are held; approve the others alone only on purpose.")
+        if not self.site.settings.review.approve_unaccepted and any(a.fate is not Fate.ACCEPTED for a in standing):
+            raise NotDecided("A line was not accepted by a clinician; send the visit back.")
+        return self._decide(account, Action.APPROVE)
+
+    def send_back(self, account: Account, reason: str, comment: str = "") -> Draft:
+        """Give the visit back to the clinician; their acceptance no longer counts."""
+        if not self._in_review(account):
+            raise NotDecided("Only a visit in review can be sent back.")
+        return self._decide(account, Action.SEND_BACK, reason=reason, comment=comment)
 
     # --- how ---
 
+    def _in_review(self, account: Account) -> bool:
+        """Whether this is a coder at work on what the clinician has done with."""
+        return self.draft.state is State.IN_REVIEW and account.may(Role.CODER, Role.SUPERVISOR)
+
     def _may(self, account: Account, *, decided: bool = False) -> None:
         """Who may, and whether there is something to decide."""
-        if not account.may(Role.CLINICIAN, Role.SUPERVISOR):
-            raise NotDecided("Only a clinician or a supervisor can decide this here.")
-        authors = {f"Practitioner/{n.author.id}" for n in self.understood.visit.notes if n.author}
-        only_author = self.site.settings.web.accept_by is AcceptBy.AUTHOR
-        if only_author and account.person not in authors and not account.may(Role.SUPERVISOR):
-            raise NotDecided("Only who wrote the note, or a supervisor, can decide this here.")
+        if self._in_review(account) and not decided:
+            return
+        if not account.may(Role.CODER) or account.may(Role.CLINICIAN, Role.SUPERVISOR):
+            may_decide_as_clinician(account, self.site, self.understood)
         if self.draft.decided is not decided:
             raise NotDecided("This visit is decided already." if self.draft.decided else "This visit is not decided.")
 
@@ -282,10 +336,12 @@ class Sitting:
             at=datetime.now(UTC),
         )
         after = asks_after(self.asks, (decision,), self.understood.visit.notes)
-        outlook = self._outlook(after, billable=action is not Action.NOT_BILLABLE)
-        return self.store.decide(self.draft, decision, outlook, self._destinations(outlook))
+        outlook = self._outlook(after, action)
+        at_the_queue = self._in_review(account) or (account.may(Role.CODER) and not account.may(Role.CLINICIAN))
+        return self.store.decide(self.draft, decision, outlook, self._destinations(outlook), owner=at_the_queue)
 
-    def _outlook(self, asks: Sequence[Ask], *, billable: bool) -> Outlook:
+    def _outlook(self, asks: Sequence[Ask], action: Action) -> Outlook:
+        billable = action is not Action.NOT_BILLABLE
         live, proved = self._prove(asks)
         standing = [a for a, v in zip(live, proved.verdicts, strict=True) if v.outcome is Outcome.READY and v.line]
         accepted = bool(standing) and all(a.fate is Fate.ACCEPTED for a in standing)
@@ -303,6 +359,12 @@ class Sitting:
             claim = claims.withdrawn(before)
         if not billable:
             state = State.NOT_BILLABLE
+        elif action is Action.APPROVE:
+            state = State.APPROVED
+        elif action is Action.SEND_BACK:
+            state = State.RETURNED
+        elif self.draft.state is State.IN_REVIEW and action is not Action.REOPEN and standing:
+            state = State.IN_REVIEW
         elif accepted:
             state = State.ACCEPTED
         else:
@@ -330,7 +392,7 @@ class Sitting:
         """Where the draft goes now: once proved, or only once accepted; what stands there already is kept right."""
         when = self.site.settings.ehr.write_when
         there = self.store.remote(self.draft.id, EHR) is not None
-        goes = when is WriteWhen.PROVED or outlook.state is State.ACCEPTED or there
+        goes = when is WriteWhen.PROVED or outlook.state in DECIDED or there
         return (EHR,) if self.site.destination is not None and goes else ()
 
 
@@ -351,8 +413,8 @@ def reopen_changed(store: Store, draft: Draft, account: Account) -> Draft:
         NotDecided: not a clinician or supervisor, or the record did not change.
         Overtaken: somebody else was faster.
     """
-    if not account.may(Role.CLINICIAN, Role.SUPERVISOR):
-        raise NotDecided("Only a clinician or a supervisor can decide this here.")
+    if not account.may(Role.CLINICIAN, Role.CODER, Role.SUPERVISOR):
+        raise NotDecided("Only a clinician, a coder or a supervisor can decide this here.")
     if not draft.decided or not draft.changed_since:
         raise NotDecided("The record has not changed since this was decided.")
     decision = Decision(
@@ -369,6 +431,20 @@ def reopen_changed(store: Store, draft: Draft, account: Account) -> Draft:
     return store.decide(draft, decision, waiting, ())
 
 
+def may_decide_as_clinician(account: Account, site: Site, understood: Understood) -> None:
+    """Whether somebody may decide what a service was: a clinician, or only the note's author, as the site says.
+
+    Raises:
+        NotDecided: they may not.
+    """
+    if not account.may(Role.CLINICIAN, Role.SUPERVISOR):
+        raise NotDecided("Only a clinician or a supervisor can decide this here.")
+    authors = {f"Practitioner/{n.author.id}" for n in understood.visit.notes if n.author}
+    only_author = site.settings.web.accept_by is AcceptBy.AUTHOR
+    if only_author and account.person not in authors and not account.may(Role.SUPERVISOR):
+        raise NotDecided("Only who wrote the note, or a supervisor, can decide this here.")
+
+
 def asks_after(asks: tuple[Ask, ...], decisions: Iterable[Decision], notes: NoteSet) -> tuple[Ask, ...]:
     """What is asked for after these decisions, in the order they were made."""
     for decision in decisions:
@@ -380,12 +456,14 @@ def asks_after(asks: tuple[Ask, ...], decisions: Iterable[Decision], notes: Note
                     replace(a, fate=Fate.REJECTED, reason=decision.reason) if a.key in decision.lines else a
                     for a in asks
                 )
-            case Action.EDIT | Action.ADD if decision.proposal is not None:
-                asks = _replaced(asks, decision.proposal.get("replaces"), decision.reason)
-                kept = _proposal(decision.proposal, notes)
+            case Action.EDIT | Action.ADD | Action.CORRECT if decision.proposal is not None:
                 replaces = decision.proposal.get("replaces")
-                asks += (Ask(decision.proposal["key"], kept, by=decision.account_id, replaces=replaces),)
-            case Action.REOPEN:
+                was = next((a.fate for a in asks if a.key == replaces), Fate.OPEN)
+                fate = was if decision.action == Action.CORRECT else Fate.OPEN
+                asks = _replaced(asks, replaces, decision.reason)
+                kept = _proposal(decision.proposal, notes)
+                asks += (Ask(decision.proposal["key"], kept, by=decision.account_id, fate=fate, replaces=replaces),)
+            case Action.REOPEN | Action.SEND_BACK:
                 asks = tuple(replace(a, fate=Fate.OPEN) if a.fate is Fate.ACCEPTED else a for a in asks)
     return asks
 

@@ -205,21 +205,30 @@ class Queue:
             Taken: somebody else has it.
             LookupError: there is no such item.
         """
-        now = datetime.now(UTC)
         with self._db.begin() as db:
-            free = QueueRow.owner.is_(None) | (QueueRow.owner == account_id) | (QueueRow.owner_until < now)
-            moved = db.execute(
-                update(QueueRow)
-                .where(QueueRow.id == item_id, free)
-                .values(owner=account_id, owner_until=now + _LOCK)
-                .execution_options(synchronize_session=False)
-            )
-            row = db.get(QueueRow, item_id)
-            if row is None:
-                raise LookupError(item_id)
-            if cast("CursorResult[Any]", moved).rowcount != 1:
-                raise Taken(row.owner or "")
-            return _item(row)
+            self.take(db, item_id, account_id, datetime.now(UTC))
+            return _item(db.get_one(QueueRow, item_id, populate_existing=True))
+
+    def take(self, db: Session, item_id: str, account_id: str, now: datetime) -> bool:
+        """Have an item, in the transaction of what follows from that; whether one did not have it before.
+
+        Raises:
+            Taken: somebody else has it.
+            LookupError: there is no such item.
+        """
+        before = db.execute(select(QueueRow.owner, QueueRow.owner_until).where(QueueRow.id == item_id)).first()
+        free = QueueRow.owner.is_(None) | (QueueRow.owner == account_id) | (QueueRow.owner_until < now)
+        moved = db.execute(
+            update(QueueRow)
+            .where(QueueRow.id == item_id, free)
+            .values(owner=account_id, owner_until=now + _LOCK)
+            .execution_options(synchronize_session=False)
+        )
+        if before is None:
+            raise LookupError(item_id)
+        if cast("CursorResult[Any]", moved).rowcount != 1:
+            raise Taken(before.owner or "")
+        return before.owner != account_id or before.owner_until is None or before.owner_until < now
 
     def put_back(self, item_id: str, account_id: str) -> None:
         """Have an item no more."""

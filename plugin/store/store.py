@@ -446,6 +446,24 @@ class Store:
             )
             return draft_of(row)
 
+    def take_up(self, draft: Draft, account_id: str, into: State | None) -> Draft:
+        """Let a coder have a draft, and bring it into that state, in one transaction.
+
+        Raises:
+            Taken: somebody else has it.
+        """
+        now = datetime.now(UTC)
+        with self._sessions.begin() as session:
+            news = self.queue.take(session, draft.id, account_id, now)
+            row = session.get_one(DraftRow, draft.id, with_for_update=True)
+            if into is not None and row.state == draft.state and row.state != into:
+                row.state = step(State(row.state), into).value
+                row.decided, row.revision, row.updated_at = into in DECIDED, row.revision + 1, now
+                self.queue.show(session, row, now)
+            if news:
+                self.audit.record(session, Event.CLAIMED, account_id, row.ehr_id, row.id, state=row.state)
+            return draft_of(row)
+
     def changed_since(self, draft: Draft, snapshot_key: str) -> Draft:
         """Write down that the record of a decided draft is no longer the one that was decided on."""
         with self._sessions.begin() as session:
