@@ -150,7 +150,7 @@ def settings(database: str | None, tmp_path: Path) -> Settings:
 
 @EVERY_DATABASE
 def test_drafts_of_an_older_version_are_in_the_queue(settings: Settings) -> None:
-    """Each with its state, its codes, and what it is found by."""
+    """Each with its state, its codes, and what it is found by; what is clean and accepted may be approved with others."""
     fill(settings)
     store = Store.open(settings)
     listed = {i.encounter_id: i for i in store.queue.page(Filter()) if i.draft_id}
@@ -162,7 +162,9 @@ def test_drafts_of_an_older_version_are_in_the_queue(settings: Settings) -> None
     assert {i.encounter_id for i in store.queue.page(Filter(code="H2014"))} == {"ready"}
     assert {i.encounter_id for i in store.queue.page(Filter(rule="TIME-011"))} == {"held"}
     assert {i.encounter_id for i in store.queue.page(Filter(rule="VISIT-010"))} == {"nothing"}
+    assert {i.encounter_id for i in store.queue.page(Filter(clean=True))} == {"clean", "refused"}
     clean = listed["clean"]
+    assert clean.accepted_at == clean.since == BEGAN + timedelta(hours=1)
     assert (clean.patient_id, clean.payer, clean.date_of_service) == (
         "clean-patient",
         "EXAMPLE-MEDICAID",
@@ -173,11 +175,13 @@ def test_drafts_of_an_older_version_are_in_the_queue(settings: Settings) -> None
 
 @EVERY_DATABASE
 def test_visits_that_an_older_version_was_told_of_are_due(settings: Settings) -> None:
-    """They wait to be coded."""
+    """They wait to be coded, and the queue shows them as found."""
     fill(settings)
     store = Store.open(settings)
     (due,) = store.arrivals.due({"test"})
     assert (due.encounter_id, due.generation) == ("told-of", 1)
+    (item,) = store.queue.page(Filter(states=(State.NEW,)))
+    assert item.encounter_id == "told-of"
     assert store.arrivals.begin("test", "told-of", 1, 60)
     assert not store.arrivals.done("test", "told-of", 1)
     assert store.queue.page(Filter(states=(State.NEW,))) == []
