@@ -16,7 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 
 class Instant(TypeDecorator[datetime]):
-    """An instant in UTC; SQLite keeps no zone, so it is put back on reading."""
+    """An instant in UTC. SQLite keeps no zone, and PostgreSQL answers in that of the session, so it is put right on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -29,7 +29,9 @@ class Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Back to an aware UTC datetime."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
