@@ -16,6 +16,7 @@ from plugin.store.queue import Filter
 from plugin.web.app import build
 from plugin.web.house import House
 from sandbox import ehr as sandbox_ehr
+from sandbox import server
 from sandbox.ehr import Ehr
 from tests.browser.conftest import be, launch_url
 from tests.integration.test_deciding import draft_of
@@ -120,7 +121,7 @@ def test_many_at_once_and_taken_back(ines: Page, ehr: Ehr, house: House) -> None
     assert state_of(house, ids[0]) is State.IN_REVIEW
 
 
-def test_a_question_and_its_answer(ines: Page, tab: Page, ehr: Ehr, house: House) -> None:
+def test_a_question_and_its_answer(ines: Page, chromium: Browser, ehr: Ehr, house: House) -> None:
     """Asked by key; the clinician reads it in the chart and answers; the coder reads the answer on the item."""
     visit = "h2014-no-stop-time"
     Visitor(house).launch(ehr, visit)
@@ -132,11 +133,14 @@ def test_a_question_and_its_answer(ines: Page, tab: Page, ehr: Ehr, house: House
         ines.get_by_text("The clinician is asked.").or_(ines.get_by_role("navigation", name="States"))
     ).to_be_visible()
     assert state_of(house, draft_id) is State.QUERIED
+    theirs = chromium.new_context()
+    tab = theirs.new_page()
     be(tab, ehr, "prac-bachelor")
     tab.goto(launch_url(ehr, visit))
     tab.get_by_label("I am unable to determine this").check()
     tab.get_by_role("button", name="Answer").click()
     expect(tab.get_by_text("Answered. It goes back to the coder.")).to_be_visible()
+    theirs.close()
     ines.goto(f"{house.url}/queue/item/{draft_id}")
     expect(ines.get_by_role("article", name="Question of Ines Calloway")).to_contain_text(
         "I am unable to determine this"
@@ -172,21 +176,21 @@ def test_everybody_can_use_it(chromium: Browser, ehr: Ehr, house: House, width: 
 
 def test_a_restart_in_the_middle_of_a_review(chromium: Browser, ehr: Ehr, tmp_path: Path) -> None:
     """The server is stopped and started while a page is open: the person is still signed in, has the item, and approves it."""
-    settings = ehr.settings(tmp_path, engine=EngineSettings(poll_seconds=None, pump_seconds=0.2))
-    port = int(ehr.app_url.rpartition(":")[2])
-    visit = "h2014-unknown-payer"
+    port, visit = server.free_port(), "h2014-unknown-payer"
     context = chromium.new_context()
-    first = House.open(settings)
-    with sandbox_ehr.serving(build(first), port):
-        draft_id = accepted(ehr, first, visit)
-        tab = coder(context, ehr, first, "Ines Calloway", "staff-ines")
-        tab.goto(f"{first.url}/queue/item/{draft_id}")
-        expect(tab.get_by_role("button", name="Approve")).to_be_visible()
-    second = House.open(settings)
-    with sandbox_ehr.serving(build(second), port):
-        tab.get_by_role("button", name="Approve").click()
-        expect(tab.get_by_role("navigation", name="States")).to_be_visible()
-        draft = second.store.draft(draft_id)
-        assert draft is not None
-        assert draft.state is State.APPROVED
+    with sandbox_ehr.in_front(ehr.upstream, f"http://localhost:{port}") as own:
+        settings = own.settings(tmp_path, engine=EngineSettings(in_web=False))  # the module's own engine runs already
+        first = House.open(settings)
+        with sandbox_ehr.serving(build(first), port):
+            draft_id = accepted(own, first, visit)
+            tab = coder(context, own, first, "Ines Calloway", "staff-ines")
+            tab.goto(f"{first.url}/queue/item/{draft_id}")
+            expect(tab.get_by_role("button", name="Approve")).to_be_visible()
+        second = House.open(settings)
+        with sandbox_ehr.serving(build(second), port):
+            tab.get_by_role("button", name="Approve").click()
+            expect(tab.get_by_role("navigation", name="States")).to_be_visible()
+            draft = second.store.draft(draft_id)
+            assert draft is not None
+            assert draft.state is State.APPROVED
     context.close()
