@@ -44,6 +44,7 @@ from plugin.store.records import (
     draft_of,
 )
 from plugin.store.releases import Releases
+from plugin.store.second_looks import SecondLooks
 from plugin.store.tables import (
     CardRow,
     DecisionRow,
@@ -92,6 +93,7 @@ class Store:
         self.arrivals = Arrivals(self._sessions, self.queue)
         self.queries = Queries(self._sessions, vault, self._visit_key, self.audit)
         self.releases = Releases(self._sessions, vault, self.queue, self.audit)
+        self.second_looks = SecondLooks(self._sessions, self.audit)
 
     @classmethod
     def open(cls, settings: Settings) -> Store:
@@ -109,6 +111,10 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    def reading(self) -> Session:
+        """A session for reading what spans many drafts: select columns, and let them stream."""
+        return self._sessions()
 
     # --- snapshots and sealed text ---
 
