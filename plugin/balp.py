@@ -40,6 +40,8 @@ _LIFE: dict[str, tuple[str, str]] = {
     Event.CLAIMED: ("access", "R"),
     Event.QUERIED: ("transmit", "E"),
     Event.ANSWERED: ("amend", "U"),
+    Event.PICKED: ("verify", "E"),
+    Event.LOOKED_AGAIN: ("verify", "E"),
     Event.PURGED: ("destroy", "D"),
 }
 _SECURITY: dict[str, tuple[str, str]] = {

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, defer, sessionmaker
 
 from fhir_mappings.views import Json
 from plugin.review.states import State, step
@@ -105,10 +105,11 @@ class Releases:
             self._audit.record(db, Event.RELEASED, by, None, f"batch/{number}", form=form, drafts=ids, digest=digest)
         return Batch(number, now, by, form, report, digest, tuple(ids))
 
-    def batches(self) -> list[Batch]:
-        """All batches, the newest first."""
+    def batches(self, most: int | None = None) -> list[Batch]:
+        """The batches without their files, the newest first."""
+        query = select(BatchRow).options(defer(BatchRow.file)).order_by(BatchRow.id.desc()).limit(most)
         with self._db() as db:
-            rows = list(db.scalars(select(BatchRow).order_by(BatchRow.id.desc())))
+            rows = list(db.scalars(query))
             return [self._batch(db, row) for row in rows]
 
     def file(self, number: int) -> tuple[Batch, bytes] | None:

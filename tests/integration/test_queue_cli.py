@@ -119,9 +119,8 @@ def history(here: Office) -> None:
     here.approved(VISITS[1])
     store = here.store
     store.audit.note(Event.SIGNED_IN, SUPERVISOR.id, None, None)
-    item = store.queue.item(draft.id)
-    assert item is not None
-    store.queue.read(item, SUPERVISOR.id, [("note-1", "a" * 64), ("note-2", "b" * 64)])
+    notes = [{"note": "note-1", "hash": "a" * 64}, {"note": "note-2", "hash": "b" * 64}]
+    store.audit.note(Event.NOTE_READ, SUPERVISOR.id, "office", draft.id, notes=notes)
     host = {"host": "model.example", "basis": "BAA", "notes": [{"note": "note-1", "version": "1"}]}
     store.audit.note(Event.DISCLOSED, None, "office", f"Encounter/{draft.encounter_id}", **host)
     batches.release(here.settings, store, here.ehrs.unattended_site, Form.CSV, SUPERVISOR.id)
