@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
@@ -24,6 +27,17 @@ def to_head(engine: Engine) -> None:
             if patience is None:
                 raise
             time.sleep(patience)
+
+
+def at_head(engine: Engine) -> bool:
+    """Whether a database has the newest tables."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == _head()
+
+
+@cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(configuration(None)).get_current_head()
 
 
 def configuration(connection: object) -> Config:

@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plugin.web import admin, hooks, queue_page, releases_page, review_page, signing_in, visit_page
+from plugin.web import admin, hooks, queue_page, releases_page, review_page, signing_in, visit_page, watching
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
 
@@ -51,6 +51,8 @@ def build(house: House) -> Starlette:
         routes=[
             Route("/", admin.home),
             Route("/healthz", lambda _: PlainTextResponse("ok")),
+            Route("/readyz", watching.ready),
+            Route("/metrics", watching.metrics),
             Route("/launch", signing_in.launch),
             Route("/callback", signing_in.callback),
             Route("/sign-in", signing_in.sign_in),
@@ -84,6 +86,7 @@ def build(house: House) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
+            Middleware(watching.Counting, house=house),
             Middleware(Headers, frames=sorted(_frames(house))),
             Middleware(RequestBodyLimitMiddleware, max_body_size=_MOST_BODY_BYTES),
             Middleware(CrossOriginProtection, exempt_paths=[_HOOKS]),  # its callers prove who they are by signed tokens
