@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plugin.web import admin, hooks, signing_in, visit_page
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
+from plugin.web.supervisor import supervisor, table
 
 _MOST_BODY_BYTES = 1024 * 1024
 _HOOKS = "/cds-services"
@@ -65,6 +66,8 @@ def build(house: House) -> Starlette:
             Route("/admin", admin.admin),
             Route("/admin/end", with_form(admin.end), methods=["POST"]),
             Route("/admin/roles", with_form(admin.roles), methods=["POST"]),
+            Route("/supervisor", supervisor),
+            Route("/supervisor/{table}.csv", table),
             Route(_HOOKS, hooks.discovery, middleware=from_browsers),
             Route(service, with_body(hooks.service), methods=["POST"], middleware=from_browsers),
             Route(f"{service}/feedback", with_body(hooks.feedback), methods=["POST"], middleware=from_browsers),
