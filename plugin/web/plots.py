@@ -79,7 +79,8 @@ def _plot(name: str, title: str, description: str, high: int, drawn: Iterable[Ma
 
 
 def _short(label: str) -> str:
-    return label if len(label) <= _SHOWN else f"{label[: _SHOWN - 1]}…"
+    """The end of a long label: ids differ there."""
+    return label if len(label) <= _SHOWN else f"…{label[1 - _SHOWN :]}"
 
 
 def _n(value: float) -> str:
