@@ -267,6 +267,17 @@ class Store:
                 for row in session.scalars(query)
             ]
 
+    def requests_since(self, since: datetime, encounter: tuple[str, str] | None = None) -> tuple[int, datetime | None]:
+        """How many requests models got since an instant, all or about one visit; and when the first of them was."""
+        query = select(func.sum(ModelRequestRow.requests), func.min(ModelRequestRow.at)).where(
+            ModelRequestRow.at > since
+        )
+        if encounter is not None:
+            query = query.where(ModelRequestRow.ehr_id == encounter[0], ModelRequestRow.encounter_id == encounter[1])
+        with self._sessions() as session:
+            count, first = session.execute(query).one()
+            return int(count or 0), first
+
     # --- drafts ---
 
     def draft(self, draft_id: str) -> Draft | None:

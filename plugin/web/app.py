@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plugin.web import admin, hooks, queue_page, review_page, signing_in, visit_page
+from plugin.web import admin, hooks, queue_page, review_page, signing_in, visit_page, visits_api
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
 
@@ -77,6 +77,7 @@ def build(house: House) -> Starlette:
             Route(_HOOKS, hooks.discovery, middleware=from_browsers),
             Route(service, with_body(hooks.service), methods=["POST"], middleware=from_browsers),
             Route(f"{service}/feedback", with_body(hooks.feedback), methods=["POST"], middleware=from_browsers),
+            Route("/api/visits", with_body(visits_api.found), methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
