@@ -57,7 +57,7 @@ from plugin.store.tables import (
     SnapshotRow,
     VisitKeyRow,
 )
-from plugin.store.vault import Vault
+from plugin.store.vault import Vault, VaultError
 
 _AGAIN_AFTER = timedelta(seconds=15)
 _SENDING = timedelta(minutes=4)  # longer than a write with all its answers may take
@@ -266,6 +266,17 @@ class Store:
                 ModelRequest(**{f.name: getattr(row, f.name) for f in fields(ModelRequest)})
                 for row in session.scalars(query)
             ]
+
+    def requests_since(self, since: datetime, encounter: tuple[str, str] | None = None) -> tuple[int, datetime | None]:
+        """How many requests models got since an instant, all or about one visit; and when the first of them was."""
+        query = select(func.sum(ModelRequestRow.requests), func.min(ModelRequestRow.at)).where(
+            ModelRequestRow.at > since
+        )
+        if encounter is not None:
+            query = query.where(ModelRequestRow.ehr_id == encounter[0], ModelRequestRow.encounter_id == encounter[1])
+        with self._sessions() as session:
+            count, first = session.execute(query).one()
+            return int(count or 0), first
 
     # --- drafts ---
 
@@ -480,10 +491,27 @@ class Store:
             return draft_of(row)
 
     def decisions(self, draft_id: str) -> list[Decision]:
-        """What people decided of a draft, oldest first."""
-        query = select(DecisionRow).where(DecisionRow.draft_id == draft_id).order_by(DecisionRow.id)
+        """What people decided of a draft, oldest first, with their words where they were not purged."""
+        query = (
+            select(DecisionRow, VisitKeyRow.wrapped)
+            .join(SnapshotRow, SnapshotRow.key == DecisionRow.snapshot_key)
+            .outerjoin(
+                VisitKeyRow,
+                (VisitKeyRow.ehr_id == SnapshotRow.ehr_id) & (VisitKeyRow.encounter_id == SnapshotRow.encounter_id),
+            )
+            .where(DecisionRow.draft_id == draft_id)
+            .order_by(DecisionRow.id)
+        )
         with self._sessions() as session:
-            return [decision_of(row) for row in session.scalars(query)]
+            return [decision_of(row, self._words(wrapped, row.comment)) for row, wrapped in session.execute(query)]
+
+    def _words(self, wrapped: bytes | None, sealed: bytes | None) -> str | None:
+        if sealed is None:
+            return None
+        try:
+            return self._vault.open(wrapped, sealed)
+        except VaultError:
+            return None
 
     def open_drafts_of(self, ehr_id: str, clinician_id: str) -> list[Draft]:
         """A clinician's visits that wait for a person, the oldest date of service first."""
