@@ -12,12 +12,14 @@ import pytest
 
 from plugin.review import figures
 from plugin.review.figures import Share
+from plugin.review.states import State
 from plugin.settings import Settings
 from plugin.store.people import Role
 from plugin.web import supervisor
 from plugin.web.house import House
 from sandbox.ehr import Ehr
 from tests.databases import postgresql
+from tests.integration.test_reviewing import accepted, act, state_of
 from tests.unit.test_figures import LAST, NOW, lived
 from tests.visitors import Visitor, hidden
 
@@ -97,6 +99,27 @@ def test_the_window_is_asked_for_by_its_days(ehr: Ehr, house: House) -> None:
         assert said in answer.text
     for query in ("from=0001-01-01&to=0001-01-01", "from=9999-12-31&to=9999-12-31", "from=9999-12-31"):
         assert visitor.get(f"/supervisor?{query}").status_code == 200
+
+
+def test_a_second_look_that_disagrees_takes_the_approval_back_and_is_shown(
+    ehr: Ehr, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Picked at the approval, it waits for the other coder alone; their word brings it back into review and into the figures."""
+    review = house.settings.review.model_copy(update={"second_review_share": 1.0})
+    monkeypatch.setattr(house, "settings", house.settings.model_copy(update={"review": review}))
+    ines, bo = Visitor(house), Visitor(house)
+    ines.sign_in(house, ehr, "staff-ines", Role.CODER)
+    bo.sign_in(house, ehr, "staff-bo", Role.CODER)
+    draft_id = accepted(ehr, house, "h2017-rehabilitation", "prac-tech")
+    assert act(ines, draft_id, "approve").status_code == 303
+    assert "waits for a second look" not in ines.get("/queue").text
+    assert "waits for a second look" in bo.get("/queue").text
+    assert draft_id in bo.get("/queue?second=yes").text
+    assert act(bo, draft_id, "disagree").status_code == 303
+    assert state_of(house, draft_id) is State.IN_REVIEW
+    supervisor_, _ = visitor_as(house, ehr, "prac-peer", Role.SUPERVISOR)
+    _, row = file_of(supervisor_.get("/supervisor/second-looks.csv"))
+    assert row == ["0", "1", "0.0000", "0.0000", "0.7935", "0"]
 
 
 def test_no_cell_of_a_file_is_a_formula() -> None:
