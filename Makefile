@@ -36,10 +36,10 @@ pictures: $(READY) ## the screenshots in docs/, taken anew
 	$(BIN)/python -m tests.browser.pictures
 
 check: $(READY) lint types layers ## the quick one, under a minute: no server, no browser
-	$(BIN)/python -m pytest tests/unit tests/spec
+	$(BIN)/python -m pytest tests/unit tests/spec -m "not postgresql"
 
 test-without-cpt: $(READY) ## the rules as they are when the optional CPT folder is left out
-	CLAIMWRIGHT_TEST_WITHOUT_CPT=1 $(BIN)/python -m pytest tests/unit tests/spec -m "not cpt"
+	CLAIMWRIGHT_TEST_WITHOUT_CPT=1 $(BIN)/python -m pytest tests/unit tests/spec -m "not cpt and not postgresql"
 
 lint: $(READY)
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -226,7 +226,7 @@ class Queue:
         if before is None:
             raise LookupError(item_id)
         if cast("CursorResult[Any]", moved).rowcount != 1:
-            raise Taken(before.owner or "")
+            raise Taken(db.scalar(select(QueueRow.owner).where(QueueRow.id == item_id)) or "")  # who was just faster
         return before.owner != account_id or before.owner_until is None or before.owner_until < now
 
     def put_back(self, item_id: str, account_id: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -16,21 +15,14 @@ from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, text
 
 from plugin.review.states import State
-from plugin.settings import Settings, SettingsError
+from plugin.settings import SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
 from plugin.store.records import DeliveryState, NewDraft, StaleDraft
 from plugin.store.store import Store
 from plugin.store.tables import Base
 from plugin.store.vault import KEY_FILE, Vault, VaultError
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a real SQLite file."""
-    opened = Store.open(Settings(data_dir=tmp_path))
-    yield opened
-    opened.close()
+from tests.databases import EVERY_DATABASE
 
 
 def snapshot(key: str = "a") -> Snapshot:
@@ -67,12 +59,14 @@ def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
+@EVERY_DATABASE
 def test_the_same_snapshot_changes_nothing(store: Store) -> None:
     """Law 8: written once, however often it is tried."""
     assert [save(store, draft()) for _ in range(3)] == [1, 1, 1]
     assert len(list(store.pending())) == 1
 
 
+@EVERY_DATABASE
 def test_a_new_snapshot_makes_a_version_only_if_the_claim_changed(store: Store) -> None:
     """A note amended without effect on the lines writes nothing; with effect, the older job is superseded."""
     save(store, draft())
@@ -82,14 +76,16 @@ def test_a_new_snapshot_makes_a_version_only_if_the_claim_changed(store: Store) 
     assert (job.draft.version, job.state) == (2, DeliveryState.PENDING)
 
 
+@EVERY_DATABASE
 def test_a_decided_draft_is_left_alone(store: Store) -> None:
     """Design, Identity: our store holds a decision, so nothing is overwritten."""
     save(store, draft())
     with store._engine.begin() as connection:
-        connection.execute(text("update draft set decided = 1"))
+        connection.execute(text("update draft set decided = true"))
     assert save(store, draft({"resourceType": "Claim", "item": 1}), "b") == 1
 
 
+@EVERY_DATABASE
 def test_an_outbox_job_waits_until_it_is_done(store: Store) -> None:
     """A failure is counted and kept with its reason; success keeps where the Claim stands."""
     save(store, draft())
@@ -114,6 +110,7 @@ def test_sealed_text_is_unreadable_in_the_file(store: Store, tmp_path: Path) -> 
     assert b"Ostrava" not in content
 
 
+@EVERY_DATABASE
 def test_purging_a_visits_key_makes_its_text_unreadable_for_good(store: Store) -> None:
     """The snapshot and the draft stay, the words are gone."""
     key = store.keep_snapshot(snapshot(), "test", "e").key
@@ -124,6 +121,7 @@ def test_purging_a_visits_key_makes_its_text_unreadable_for_good(store: Store) -
         store.unseal(key, "notes")
 
 
+@EVERY_DATABASE
 def test_another_sites_key_opens_nothing(store: Store, tmp_path: Path) -> None:
     """The visit key is wrapped by the site's key."""
     key = store.keep_snapshot(snapshot(), "test", "e").key
@@ -140,6 +138,7 @@ def test_the_key_file_is_its_owners_alone(store: Store, tmp_path: Path) -> None:
         Vault(b"not a key")
 
 
+@EVERY_DATABASE
 def test_a_draft_that_moved_on_is_not_overwritten(store: Store) -> None:
     """A slow run that began before another draft was kept must begin again, not write an older state over it."""
     save(store, draft())
