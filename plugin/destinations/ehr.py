@@ -56,29 +56,40 @@ class EhrDestination:
             ChangedElsewhere: somebody else touched the Claim; nothing was written.
             EhrError: the EHR could not be reached or refused; the job is tried again.
         """
+        for _ in range(2):  # a write of ours that came late counts as any other: looked at, then built upon
+            written = self._bring(claim, known, sent)
+            if written is not None:
+                return written
+        raise ChangedElsewhere("the Claim changed while it was being written")
+
+    def _bring(self, claim: Json, known: RemoteClaim | None, sent: Sequence[Json]) -> Written | None:
+        """One look and one write; None where the Claim changed between them."""
         theirs = self._find(claim["identifier"][0]["value"])
         if theirs is None:
             if known is not None:
                 raise ChangedElsewhere("the Claim that was written is no longer there")
             query = f"identifier={_encoded(systems.DRAFT_CLAIM_ID)}%7C{_encoded(claim['identifier'][0]['value'])}"
-            made, etag = self._client.create(claim, if_none_exist=query)
-            return Written(str(made["id"]), etag, wrote=True)
-        current, etag = self._client.read_with_etag("Claim", str(theirs["id"]))
-        if _same(current, claim):  # an earlier try succeeded and its answer was lost
-            return Written(str(current["id"]), etag, wrote=False)
-        if current.get("status") not in _OURS:
-            raise ChangedElsewhere("the Claim is no longer a draft")
-        unchanged = known is not None and etag is not None and _tag(known.etag) == _tag(etag)
-        if not unchanged and not any(_same(current, each) for each in sent):
-            raise ChangedElsewhere(
-                "the Claim has a newer version than our last write"
-                if known
-                else "a Claim with our identifier exists that we did not write"
-            )
+            current, etag = self._client.create(claim, if_none_exist=query)
+            if _same(current, claim) or not any(_same(current, each) for each in sent):
+                return Written(str(current["id"]), etag, wrote=True)
+            # an older version of ours came late, and the server answered with it: ours is yet to be written
+        else:
+            current, etag = self._client.read_with_etag("Claim", str(theirs["id"]))
+            if _same(current, claim):  # an earlier try succeeded and its answer was lost
+                return Written(str(current["id"]), etag, wrote=False)
+            if current.get("status") not in _OURS:
+                raise ChangedElsewhere("the Claim is no longer a draft")
+            unchanged = known is not None and etag is not None and _tag(known.etag) == _tag(etag)
+            if not unchanged and not any(_same(current, each) for each in sent):
+                raise ChangedElsewhere(
+                    "the Claim has a newer version than our last write"
+                    if known
+                    else "a Claim with our identifier exists that we did not write"
+                )
         try:
             made, etag = self._client.update({**claim, "id": current["id"]}, etag=etag)
         except errors.Conflict:
-            raise ChangedElsewhere("the Claim changed while it was being written") from None
+            return None
         return Written(str(made["id"]), etag, wrote=True)
 
     def _find(self, identifier: str) -> Json | None:

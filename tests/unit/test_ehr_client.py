@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
+from fhir_mappings.views import Json
 from plugin.destinations.ehr import ChangedElsewhere, EhrDestination
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
@@ -254,3 +255,46 @@ def test_a_claim_that_is_no_draft_any_more_is_left_alone(client: FhirClient, scr
     with pytest.raises(ChangedElsewhere, match="no longer a draft"):
         EhrDestination(client).write({**ours, "item": []}, RemoteClaim("9", None, 1), [{**theirs, "id": "x"}])
     assert [r.method for r in scripted.requests] == ["POST", "GET"]
+
+
+OURS: Json = {"resourceType": "Claim", "status": "draft", "identifier": [{"value": "v"}]}
+OLDER: Json = {**OURS, "item": [1]}
+NEWER: Json = {**OURS, "item": [2]}
+
+
+def held(claim: Json) -> Answer:
+    """A search that finds the Claim."""
+    return Answer(200, {"resourceType": "Bundle", "entry": [{"resource": {**claim, "id": "9"}}]})
+
+
+def test_an_update_of_ours_that_came_late_is_no_change_elsewhere(client: FhirClient, scripted: ScriptedServer) -> None:
+    """Given up, yet under way: it lands between the look and the next try, which then finds its own words there."""
+    scripted.script(
+        *(held(OLDER), Answer(200, {**OLDER, "id": "9"}, {"ETag": 'W/"1"'}), Answer(412, {})),
+        *(held(NEWER), Answer(200, {**NEWER, "id": "9"}, {"ETag": 'W/"2"'})),
+    )
+    written = EhrDestination(client).write(NEWER, RemoteClaim("9", 'W/"1"', 1), [NEWER, OLDER])
+    assert (written.claim_id, written.etag, written.wrote) == ("9", 'W/"2"', False)
+
+
+def test_a_claim_that_somebody_changes_at_every_look_is_theirs(client: FhirClient, scripted: ScriptedServer) -> None:
+    """Two looks, two conflicts: the job stops."""
+    looked = (held(OLDER), Answer(200, {**OLDER, "id": "9"}, {"ETag": 'W/"1"'}), Answer(412, {}))
+    scripted.script(*looked, *looked)
+    with pytest.raises(ChangedElsewhere, match="while it was being written"):
+        EhrDestination(client).write(NEWER, RemoteClaim("9", 'W/"1"', 1), [NEWER, OLDER])
+
+
+def test_an_older_version_that_came_late_is_not_taken_for_the_newer_one(
+    client: FhirClient, scripted: ScriptedServer
+) -> None:
+    """The conditional create answers with the version that came late: the newer one is then written over it."""
+    scripted.script(
+        Answer(200, {"resourceType": "Bundle"}),
+        Answer(200, {**OLDER, "id": "9"}, {"ETag": 'W/"1"'}),
+        Answer(200, {**NEWER, "id": "9"}, {"ETag": 'W/"2"'}),
+    )
+    written = EhrDestination(client).write(NEWER, None, [NEWER, OLDER])
+    assert (written.claim_id, written.etag, written.wrote) == ("9", 'W/"2"', True)
+    assert [r.method for r in scripted.requests] == ["POST", "POST", "PUT"]
+    assert scripted.requests[2].headers["if-match"] == 'W/"1"'
