@@ -376,6 +376,34 @@ def test_a_payer_that_cannot_be_looked_up_is_not_no_payer(live: Site, sandbox_ba
     assert claim["status"] == "draft"
 
 
+@pytest.mark.parametrize(
+    ("failure", "drafted", "waits"),
+    [(errors.NotFhir, False, "login page"), (errors.Forbidden, True, "payer could not be looked up")],
+)
+def test_a_payer_whose_organization_cannot_be_read_makes_no_second_draft(
+    failure: type[errors.EhrError], drafted: bool, waits: str, live: Site, sandbox_base: str
+) -> None:
+    """A login page in its place makes the visit wait, a closed door only where a draft for the payer stands."""
+    name, provider = "h2014-group-60-minutes", live.settings.ehr.billing_provider or ""
+    reader = live.read.__self__  # type: ignore[attr-defined]
+    read = reader._client.read
+
+    def closed(kind: str, logical_id: str) -> Any:
+        if (kind, logical_id) == ("Organization", "payer-state-medicaid"):
+            raise failure("Organization/payer-state-medicaid: a login page, or 403")
+        return read(kind, logical_id)
+
+    if drafted:
+        pipeline.code_visit(live, name)
+    reader._client.read = closed
+    with pytest.raises(errors.EhrError, match=waits):
+        pipeline.code_visit(live, name)
+    reader._client.read = read
+    pipeline.code_visit(live, name)
+    (claim,) = claims_of(sandbox_base, name, provider)
+    assert (claim["status"], claim["meta"]["versionId"]) == ("draft", "1")
+
+
 def test_without_a_readable_patient_nothing_goes_to_a_model(settings: Settings) -> None:
     """The gate closes when nobody can say what identifies the client; the baseline, which sends nothing, goes on."""
     proposer = Scripted()
