@@ -108,7 +108,7 @@ class EhrDestination:
         """
         version = _tag(written.etag)
         target = f"Claim/{written.claim_id}" + (f"/_history/{version}" if version else "")
-        existing = self._client.search("Provenance", {"target": f"Claim/{written.claim_id}"}, fresh=True)
+        existing = list(self._client.search("Provenance", {"target": f"Claim/{written.claim_id}"}, fresh=True))
         if any(
             reference_of(t) and str(t.get("reference")).endswith(target)
             for p in existing
@@ -120,7 +120,15 @@ class EhrDestination:
         query = f"identifier={_encoded(systems.AI_SYSTEM_ID)}%7C{_encoded(value)}"
         made, _ = self._client.create(resource, if_none_exist=query)
         explained = claims.provenance(target, f"Device/{made['id']}", visit, recorded=datetime.now(UTC), person=person)
-        self._client.create(explained)
+        query = f"_tag={_encoded(systems.EXPLAINS_TAG)}%7C{_encoded(target)}"
+        try:  # one that was given up may be under way and arrive before this one
+            made, _ = self._client.create(explained, if_none_exist=query)
+        except (errors.Conflict, errors.Refused):  # no condition by tag here
+            self._client.create(explained)
+            return
+        about = {reference_of(t) for t in objects(made.get("target"))}
+        if f"Claim/{written.claim_id}" not in about or made.get("id") in {p.get("id") for p in existing}:
+            self._client.create(explained)  # the condition was not understood, and the answer is another Provenance
 
 
 def _tag(etag: str | None) -> str:
