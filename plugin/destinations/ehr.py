@@ -6,7 +6,7 @@ write, the job stops as "changed elsewhere" (design: Identity). A write whose an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -44,25 +44,38 @@ class EhrDestination:
     def __init__(self, client: FhirClient) -> None:
         self._client = client
 
-    def write(self, claim: Json, known: RemoteClaim | None, sent: Sequence[Json]) -> Written:
+    def write(
+        self,
+        claim: Json,
+        known: RemoteClaim | None,
+        sent: Sequence[Json],
+        overtaking: Callable[[Written, Json | None], None] = lambda *_: None,
+    ) -> Written:
         """Bring a draft's Claim to the EHR; safe to repeat however the last try ended.
 
         Args:
             claim: the version to bring.
             known: where the draft stands there, as of our last write that we know of.
             sent: every version that we ever queued; by their content a write whose answer was lost is recognised.
+            overtaking: told of the version of ours that is about to be replaced, and which of `sent` that is.
 
         Raises:
             ChangedElsewhere: somebody else touched the Claim; nothing was written.
             EhrError: the EHR could not be reached or refused; the job is tried again.
         """
         for _ in range(2):  # a write of ours that came late counts as any other: looked at, then built upon
-            written = self._bring(claim, known, sent)
+            written = self._bring(claim, known, sent, overtaking)
             if written is not None:
                 return written
         raise ChangedElsewhere("the Claim changed while it was being written")
 
-    def _bring(self, claim: Json, known: RemoteClaim | None, sent: Sequence[Json]) -> Written | None:
+    def _bring(
+        self,
+        claim: Json,
+        known: RemoteClaim | None,
+        sent: Sequence[Json],
+        overtaking: Callable[[Written, Json | None], None],
+    ) -> Written | None:
         """One look and one write; None where the Claim changed between them."""
         theirs = self._find(claim["identifier"][0]["value"])
         if theirs is None:
@@ -86,6 +99,8 @@ class EhrDestination:
                     if known
                     else "a Claim with our identifier exists that we did not write"
                 )
+        standing = next((each for each in sent if _same(current, each)), None)
+        overtaking(Written(str(current["id"]), etag, wrote=False), standing)
         try:
             made, etag = self._client.update({**claim, "id": current["id"]}, etag=etag)
         except errors.Conflict:
