@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo demo-reset test test-browser pictures check lint types layers unit spec docs eval eval-llm attack bench oracle fuzz mutation test-llm test-without-cpt clean
+.PHONY: help setup demo demo-reset test test-browser pictures check lint types layers unit spec docs eval eval-llm attack bench oracle fuzz soak mutation test-llm test-without-cpt clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -78,6 +78,9 @@ oracle: $(READY) ## a million sets of lines, and every minute of a day, against 
 fuzz: $(READY)   ## a million random and mutated inputs to every reader, and as many proposals to the rules; reports in docs/proof/
 	$(BIN)/python -m tests.fuzz readers --report docs/proof/fuzz-readers.md
 	$(BIN)/python -m tests.fuzz rules --report docs/proof/fuzz-rules.md
+
+soak: $(READY)   ## 10,000 FHIR calls through a storm of faults: Claims lost, Claims doubled; report in docs/proof/
+	$(BIN)/python -m tests.soak faults --report docs/proof/soak-faults.md
 
 mutation: $(READY) ## thousands of small changes to the rules' code, each noticed by a test or justified; MODULES=caps for one
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock

@@ -668,6 +668,13 @@ class Store:
         with self._sessions() as session:
             return list(session.scalars(query.order_by(DeliveryRow.id.desc())))
 
+    def decided_by(self, draft_id: str, destination: str, claim: Json | None) -> str | None:
+        """Who decided the version that this Claim is, as queued; None where nobody did."""
+        query = select(DeliveryRow).where(DeliveryRow.draft_id == draft_id, DeliveryRow.destination == destination)
+        with self._sessions() as session:
+            jobs = session.scalars(query.order_by(DeliveryRow.id.desc()))
+            return next((job.person for job in jobs if job.claim == claim), None)
+
     def written(self, job: Delivery, claim_id: str, etag: str | None) -> None:
         """The Claim is written: keep where it stands and its ETag after our write, before anything else is tried."""
         with self._sessions.begin() as session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from plugin.review.states import State
 from plugin.settings import SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
-from plugin.store.records import DeliveryState, NewDraft, StaleDraft
+from plugin.store.records import Decision, DeliveryState, NewDraft, Outlook, StaleDraft
 from plugin.store.store import Store
 from plugin.store.tables import Base
 from plugin.store.vault import KEY_FILE, Vault, VaultError
@@ -164,3 +164,27 @@ def test_two_processes_may_start_and_seal_at_once(tmp_path: Path) -> None:
     said = [process.communicate()[0].strip() for process in started]
     assert [process.returncode for process in started] == [0] * 4
     assert len(set(said)) == 1
+
+
+def test_who_decided_a_version_is_known_by_its_claim(store: Store) -> None:
+    """Also after it was superseded; of a version that nobody decided, and of a Claim that is none of ours, nobody."""
+    decided, later = {"resourceType": "Claim", "item": 1}, {"resourceType": "Claim", "item": 2}
+    save(store, draft())
+    found = store.draft("test.e.1")
+    assert found is not None
+    for claim, person in ((decided, "Practitioner/1"), (later, None)):
+        decision = Decision(
+            draft_id=found.id,
+            snapshot_key=found.snapshot_key,
+            revision=found.revision,
+            account_id="a",
+            person=person,
+            action="accept",
+            at=datetime.now(UTC),
+        )
+        outlook = Outlook(state=State.ACCEPTED, incomplete=False, claim=claim, verdicts=found.verdicts)
+        found = store.decide(found, decision, outlook, ("ehr",))
+    assert [store.decided_by(found.id, "ehr", c) for c in (decided, later, {}, None)] == [
+        "Practitioner/1",
+        *(None, None, None),
+    ]
