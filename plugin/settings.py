@@ -381,6 +381,13 @@ class ReleaseSettings(_Group):
         )
 
 
+class LogForm(StrEnum):
+    """How `serve` and `worker` log: lines to read, or a JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Settings(BaseSettings):
     """All settings. Nested ones by double underscore: `CLAIMWRIGHT_EHR__BASE_URL`."""
 
@@ -400,6 +407,7 @@ class Settings(BaseSettings):
     database_url: str | None = None
     vault_key: SecretStr | None = None
     payers_file: Path | None = None
+    log: LogForm = LogForm.TEXT
 
     @classmethod
     def settings_customise_sources(

@@ -25,6 +25,7 @@ def home(request: Request) -> Response:
         launches=own,
         is_admin=session.account.may(Role.ADMIN),
         is_coder=session.account.may(Role.CODER, Role.SUPERVISOR),
+        may_release=session.account.may(Role.SUPERVISOR, Role.ADMIN),
     )
 
 

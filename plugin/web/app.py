@@ -18,7 +18,16 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plugin.web import admin, hooks, queue_page, review_page, signing_in, visit_page, visits_api
+from plugin.web import (
+    admin,
+    hooks,
+    queue_page,
+    releases_page,
+    review_page,
+    signing_in,
+    visit_page,
+    visits_api,
+)
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
 from plugin.web.supervisor import supervisor, table
@@ -72,6 +81,10 @@ def build(house: House) -> Starlette:
             Route("/queue/item/{item}", review_page.review),
             Route("/queue/item/{item}/ahead", review_page.ahead),
             Route("/queue/item/{item}/{action}", with_form(review_page.decide), methods=["POST"]),
+            Route("/releases", releases_page.releases),
+            Route("/releases/preview", with_form(releases_page.preview), methods=["POST"]),
+            Route("/releases/release", with_form(releases_page.release), methods=["POST"]),
+            Route("/releases/{number:int}/file", with_form(releases_page.file), methods=["POST"]),
             Route("/admin", admin.admin),
             Route("/admin/end", with_form(admin.end), methods=["POST"]),
             Route("/admin/roles", with_form(admin.roles), methods=["POST"]),
