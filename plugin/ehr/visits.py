@@ -180,7 +180,7 @@ class VisitReader:
     def _deciding(self, reference: str, problems: list[str]) -> Json | None:
         """What decides the payer, and by it which draft is the visit's: a login page in its place makes the visit wait."""
         try:
-            return self._client.read(*reference.split("/", 1))
+            return self.client.read(*reference.split("/", 1))
         except CLOSED as problem:
             problems.append(f"Coverage: {problem}")
             return None

@@ -16,7 +16,7 @@ from plugin.destinations.ehr import EhrDestination, Written
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
 from plugin.settings import EhrSettings, Limits
-from plugin.store.store import RemoteClaim
+from plugin.store.records import RemoteClaim
 from plugin.workbench import Site
 from sandbox import server
 from tests.faults import WRITES, Dose, Fault, Kind, faulty

@@ -19,7 +19,8 @@ from plugin import pipeline, site
 from plugin.ehr.client import FhirClient
 from plugin.ehr.errors import EhrError, NotFhir, UnsafeUrl
 from plugin.settings import Limits, Settings
-from plugin.store.store import DeliveryState, Draft, Store
+from plugin.store.records import DeliveryState, Draft
+from plugin.store.store import Store
 from plugin.workbench import Result, Site
 from sandbox import fixtures
 from tests.faults import Dose, Fault, Kind, Plan, faulty
