@@ -118,6 +118,11 @@ class Flow:
         DBOS.destroy(workflow_completion_timeout_sec=20)
         _running = None
 
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and none of its threads has ended."""
+        return _running is self and not self._stopping.is_set() and all(t.is_alive() for t in self._threads)
+
     def nudge(self) -> None:
         """Something is due now: do not wait for the next look."""
         self._news.set()
@@ -203,11 +208,11 @@ class Flow:
                 pipeline.code_visit(site, encounter_id)
         except EXPECTED as problem:
             again = not isinstance(problem, _LASTING)
-            log.warning("Encounter/%s waits: %s", encounter_id, problem)
+            log.warning("a visit waits: %s", problem, extra={"ehr": ehr_id, "encounter": encounter_id})
             arrivals.failed(ehr_id, encounter_id, generation, str(problem), again=again)
             return "failed"
         except Exception as defect:  # a defect of ours: its kind is shown, the rest goes on
-            log.error("Encounter/%s failed: %s", encounter_id, type(defect).__name__)
+            log.error("a visit failed: %s", type(defect).__name__, extra={"ehr": ehr_id, "encounter": encounter_id})
             reason = f"a defect of Claimwright ({type(defect).__name__}); tell your administrator"
             arrivals.failed(ehr_id, encounter_id, generation, reason, again=True)
             return "failed"
@@ -229,7 +234,7 @@ class Flow:
             problem = str(failed)
             self.store.delivery_failed(draft_id, problem)
         except Exception as defect:
-            log.error("Encounter/%s: delivery failed: %s", draft.encounter_id, type(defect).__name__)
+            log.error("a delivery failed: %s", type(defect).__name__, extra={"ehr": ehr_id, "draft": draft_id})
             problem = f"a defect of Claimwright ({type(defect).__name__}); tell your administrator"
             self.store.delivery_failed(draft_id, problem)
         return "waits" if problem else "done"

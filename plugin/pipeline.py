@@ -29,7 +29,7 @@ from fhir_mappings.views import UnusableResource
 from fhir_mappings.visits import to_visit
 from guardrails import Finding, Proposal, Verdicts, candidates, check, read_notes, stopped
 from guardrails.codebook import Codebook
-from plugin import disclosures, drafts, outbox, privacy, snapshot, usage
+from plugin import disclosures, drafts, outbox, privacy, snapshot, tally, usage
 from plugin.ehr.errors import EhrError, Unreachable
 from plugin.proposers.protocol import ProposerError
 from plugin.settings import ConsentSource, EhrSettings, SettingsError
@@ -82,6 +82,8 @@ def _code_once(site: Site, encounter_id: str) -> Result:
         )
     with site.timed("keep"):
         draft = drafts.keep(site, site.store, understood, taken, verdicts, before)
+    if draft.id not in before or before[draft.id].snapshot_key != taken.key:
+        tally.proved(verdicts)
     with site.timed("deliver"):
         wrote, problem = outbox.deliver(site, site.store, understood, draft)
     return Result(

@@ -8,19 +8,23 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import ValidationError
 
 from fhir_mappings.views import is_id
-from plugin import logs
+from plugin import health, logs
 from plugin import settings as settings_module
 from plugin.answering import answering
 from plugin.backend import at_work
 from plugin.settings import EngineSettings, Settings, SettingsError
 from plugin.store.audit import Entry
 from plugin.store.store import Store
+
+if TYPE_CHECKING:
+    from plugin.flow import Flow
 
 _HEAD = re.compile(r"(\d{1,18}):([0-9a-f]{64})", re.ASCII)
 _LINE_MOST = 300
@@ -74,8 +78,11 @@ def _lines(file: Any) -> Iterator[str]:
 
 @click.command()
 @click.option("--name", default="w0", show_default=True, help="Its name; the same when it is started again.")
+@click.option(
+    "--metrics-port", type=click.IntRange(1, 65535), help="Also answer /metrics, /healthz, /readyz there, on loopback."
+)
 @answering
-def worker(name: str) -> None:
+def worker(name: str, metrics_port: int | None) -> None:
     """Do the work that needs no person: find finished visits, code them, bring decisions to the EHR, until it is stopped.
 
     Several workers share the work, each under a name of its own. What one leaves undone it takes up when it is started
@@ -96,11 +103,22 @@ def worker(name: str) -> None:
         flow = Flow(settings, store, ehrs)
         flow.start()
         try:
-            click.echo(f"worker {name} is at work for {', '.join(ehrs.unattended)}; stop it with SIGTERM or Ctrl-C")
-            stop.wait()
+            with _watched(metrics_port, store, flow):
+                click.echo(f"worker {name} is at work for {', '.join(ehrs.unattended)}; stop it with SIGTERM or Ctrl-C")
+                stop.wait()
         finally:
             flow.stop()
     click.echo(f"worker {name} has stopped")
+
+
+def _watched(port: int | None, store: Store, flow: Flow) -> AbstractContextManager[object]:
+    if port is None:
+        return nullcontext()
+    try:
+        from plugin.metrics import Metrics, served
+    except ImportError:
+        raise SettingsError("--metrics-port: install claimwright[web]") from None
+    return served(port, Metrics(store), lambda: health.checks(store, flow, engine_wanted=True))
 
 
 def _named(settings: Settings, name: str) -> Settings:

@@ -218,13 +218,17 @@ class SignInSettings(_Group):
 
 
 class WebSettings(_Group):
-    """The pages. `public_url` is where browsers and EHRs find us; `idle_minutes` end a session that nobody uses."""
+    """The pages. `public_url` is where browsers and EHRs find us; `idle_minutes` end a session that nobody uses.
+
+    `metrics_token` lets who has it read `/metrics` from elsewhere than this machine.
+    """
 
     public_url: str = "http://localhost:8085"
     idle_minutes: float = 30.0
     session_hours: float = 12.0
     accept_by: AcceptBy = AcceptBy.CLINICIAN
     sign_in: SignInSettings | None = None
+    metrics_token: SecretStr | None = None
 
 
 class EngineSettings(_Group):

@@ -165,7 +165,9 @@ def release(settings: Settings, store: Store, sites: Sites, form: Form, by: str,
         }
         try:
             drafts = [each.draft for each in seen.goes]
-            return Released(seen, store.releases.release(number, drafts, form.value, by, report, file))
+            batch = store.releases.release(number, drafts, form.value, by, report, file)
+            log.info("released %d drafts, %d stay", len(drafts), len(seen.stays), extra={"batch": number})
+            return Released(seen, batch)
         except Overtaken:
             if last:
                 raise
@@ -292,7 +294,7 @@ class _Reading:
                 self._silent[draft.ehr_id] += isinstance(problem, (Unreachable, Throttled))
             return _stays(draft, str(problem))
         except Exception as defect:  # a defect of ours: its kind is shown, the others go
-            log.error("release of Encounter/%s failed: %s", draft.encounter_id, type(defect).__name__)
+            log.error("a draft stays: %s", type(defect).__name__, extra={"ehr": draft.ehr_id, "draft": draft.id})
             return _stays(draft, f"a defect of Claimwright ({type(defect).__name__}); tell your administrator")
         with self._lock:
             self._silent[draft.ehr_id] = 0

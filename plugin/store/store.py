@@ -112,6 +112,10 @@ class Store:
         """Give the connections back."""
         self._engine.dispose()
 
+    def at_head(self) -> bool:
+        """Whether the tables are the newest ones. It fails where the database does not answer."""
+        return migrate.at_head(self._engine)
+
     def reading(self) -> Session:
         """A session for reading what spans many drafts: select columns, and let them stream."""
         return self._sessions()

@@ -27,6 +27,7 @@ from plugin.web import (
     signing_in,
     visit_page,
     visits_api,
+    watching,
 )
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
@@ -61,6 +62,8 @@ def build(house: House) -> Starlette:
         routes=[
             Route("/", admin.home),
             Route("/healthz", lambda _: PlainTextResponse("ok")),
+            Route("/readyz", watching.ready),
+            Route("/metrics", watching.metrics),
             Route("/launch", signing_in.launch),
             Route("/callback", signing_in.callback),
             Route("/sign-in", signing_in.sign_in),
@@ -97,6 +100,7 @@ def build(house: House) -> Starlette:
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
+            Middleware(watching.Counting, house=house),
             Middleware(Headers, frames=sorted(_frames(house))),
             Middleware(RequestBodyLimitMiddleware, max_body_size=_MOST_BODY_BYTES),
             Middleware(CrossOriginProtection, exempt_paths=[_HOOKS]),  # its callers prove who they are by signed tokens

@@ -15,6 +15,7 @@ from plugin.ehr.oauth import Client, OAuth, SignInError, Tokens
 from plugin.ehr.tokens import Granted, Renewable
 from plugin.ehr.visits import VisitReader
 from plugin.keys import SigningKeys
+from plugin.metrics import Metrics
 from plugin.settings import EhrSettings, Settings, SettingsError
 from plugin.site import Works
 from plugin.snapshot import Snapshot
@@ -43,6 +44,7 @@ class House:
         self.oauth = oauth or OAuth(self.keys, settings.limits)
         self.ehrs = Ehrs(settings, works, self.oauth)
         self.coding = Coding(self)
+        self.metrics = Metrics(store)
         self.flow: Flow | None = None
         self._ahead: dict[tuple[str, str], tuple[float, tuple[Understood, Snapshot]]] = {}
         self._sources: dict[str, Renewable] = {}

@@ -22,10 +22,12 @@ from click.testing import CliRunner
 
 from plugin import pipeline, privacy, site
 from plugin.cli import main
+from plugin.metrics import Metrics
 from plugin.proposers.model import Model
 from plugin.settings import Limits, ModelSettings, Settings
 from plugin.store.store import Store
 from sandbox import fixtures
+from tests.approved import OFFICE, as_environment, office
 from tests.scripted import Answer, ScriptedServer
 
 Json = dict[str, Any]
@@ -38,7 +40,7 @@ def person(given: list[str], family: str, phone: str, street: str, born: str) ->
     return {
         "name": [{"use": "official", "family": family, "given": given, "text": " ".join([*given, family])}],
         "telecom": [{"system": "phone", "value": phone}, {"system": "email", "value": mail}],
-        "address": [{"line": [street], "city": "Columbus", "state": "OH"}],
+        "address": [{"line": [street], "city": "Columbus", "state": "OH", "postalCode": "43004"}],
         "birthDate": born,
     }
 
@@ -375,3 +377,36 @@ def test_the_search_finds_names_when_the_gate_knows_none(
         code_all(settings_for(sandbox_base, tmp_path, server), visits[:12], server, scripts(server)[:1])
         found = set().union(*map(found_in, requests_of(server)))
         assert {"zquorlby", "wexaphine", "prunxelle", "hjalmqvore", "uxbrindle", "vraxley", "initials"} <= found
+
+
+def test_what_goes_out_stands_in_the_released_file_alone(
+    visits: list[str], sandbox_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Approved and released by the command line, with one that stays: the file names the client, nothing else does."""
+    assert visits
+    lpc = {f"Practitioner/{PREFIX}{who}": "101YP2500X" for who in ("prac-lpc", "prac-lcsw", "prac-bachelor")}
+    release = OFFICE.model_copy(update={"taxonomies": lpc})
+    out, log = tmp_path / "out", Kept()
+    out.mkdir()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [log])
+    logging.getLogger("claimwright").setLevel(logging.DEBUG)
+    with office(sandbox_base, tmp_path / "office", release=release) as here:
+        first, *_ = [
+            here.approve(f"{PREFIX}{name}") for name in ("h2014-45-minutes", "p90834-52-minutes", "h0032-complete")
+        ]
+        note = httpx.get(f"{sandbox_base}/DocumentReference/{first.encounter_id}-note").json()
+        httpx.put(f"{sandbox_base}/DocumentReference/{note['id']}", json=note | {"docStatus": "amended"})
+        for name, value in as_environment(here.settings).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(out)
+        made = [["release", "--form", "837p", "--dry-run"], ["release", "--form", "837p"], ["release", "--form", "csv"]]
+        made += [["releases"], ["releases", "--json"], ["audit", "export"], ["audit", "export", "--balp"]]
+        output = [CliRunner().invoke(main, command) for command in made]
+        metrics = Metrics(here.store).text().decode()
+    (file,) = out.iterdir()
+    assert {"zquorlby", "wexaphine", "qmem88144029", "vraxley"} <= found_in(file.read_text())
+    kept = [f"{c} {v}" for c, v in columns(here.settings.data_dir / "claimwright.db") if c != "sealed.ciphertext"]
+    said = [f"{r.output}\n{r.stderr}\n{r.exception!r}" for r in output]
+    assert "stays: " in said[1]
+    leaks = {(found, text[:80]) for text in (*said, *kept, *log.lines, metrics) for found in found_in(text)}
+    assert leaks == set()
