@@ -24,12 +24,13 @@ from plugin import pipeline, site
 from plugin.cli import why
 from plugin.ehr.errors import EhrError
 from plugin.proposers.protocol import ProposerError
-from plugin.settings import Settings, SettingsError
+from plugin.review.states import State
+from plugin.settings import EngineSettings, Settings, SettingsError
 from plugin.web.app import build
 from plugin.web.house import House
 from plugin.workbench import Result
 from sandbox import ehr as sandbox_ehr
-from sandbox import fixtures, server
+from sandbox import fixtures, server, staging
 from sandbox.ehr import Ehr
 
 HERE = Path(__file__).resolve().parent
@@ -101,13 +102,16 @@ def demo(reset: bool, halves: str, port: int, app_port: int) -> None:
     here = server.free_port(app_port)
     try:
         with sandbox_ehr.running(STATE, f"http://localhost:{here}", port=port, halves=chosen) as ehr:
-            settings = ehr.settings(STATE / "claimwright")
+            engine = EngineSettings(first_days=0, poll_seconds=5)  # what changes from now on; the rest is coded below
+            settings = ehr.settings(STATE / "claimwright", engine=engine)
             with sandbox_ehr.serving(build(House.open(settings)), here):
                 failed = _code_all(console, settings, ehr, chosen, interactive)
                 console.print(f"\nThe EHR: {ehr.url}/ (open a chart, then Claimwright in it)", markup=False)
+                console.print(f"The coders' queue: {ehr.app_url}/queue (sign in as Ines, Bo or Ada)", markup=False)
                 if interactive:
                     if _has_desktop():
                         webbrowser.open(f"{ehr.url}/chart/{_SHOWN}?open=1")
+                        webbrowser.open(f"{ehr.app_url}/queue")
                     console.input("It stays up for you to look around. Press Enter to stop it. ")
                 else:
                     console.print("It stops with the demo; run it in a terminal to keep it up and look around.")
@@ -138,12 +142,16 @@ def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str,
                     written.append(visit)
                 if result.problem:  # the job waits in the outbox; one more try reconciles a lost answer
                     result = pipeline.code_visit(live, visit)
-                if result.problem:
+                theirs = result.draft is not None and result.draft.state is State.CHANGED_ELSEWHERE
+                if result.problem and not theirs:  # what somebody else changed waits for a person, and is in the queue
                     failures.append(f"{visit}: {result.problem}")
             except (EhrError, ProposerError, UnusableResource, UnwritableClaim) as problem:
                 failures.append(f"{visit}: {problem}")
             progress.advance(task)
         assert live.store is not None
+        if "development" in halves:
+            staging.stage(live, live.store, ehr.upstream)
+        states = live.store.queue.counts()
         claims = {d.encounter_id: live.store.remote(d.id, "ehr") for d in live.store.drafts() if d.claim}
     console.print(table(rows, colour=interactive))
     _count(console, rows)
@@ -156,6 +164,8 @@ def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str,
         console.print(
             f"Nothing new: the same visits, the same drafts. Nothing was written; {total} draft Claims stand in the EHR."
         )
+    listed = ", ".join(f"{count} {state.value}" for state, count in sorted(states.items()))
+    console.print(f"In the queue: {listed}.", markup=False)
     shown = next((c for c in claims.values() if c), None)
     if shown:
         console.print("\nRead a draft back from the FHIR server behind the EHR's door:", markup=False)

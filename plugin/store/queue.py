@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from fhir_mappings.views import Json
 from plugin.review.states import State, step
-from plugin.store.audit import Audit, Event
+from plugin.store.audit import Audit
 from plugin.store.tables import DraftRow, QueueMarkRow, QueueRow
 
 PAGE = 50
@@ -243,11 +242,6 @@ class Queue:
         """Whether an account has an item, asked within the transaction that decides on it."""
         row = db.get(QueueRow, item_id, populate_existing=True)
         return row is not None and row.owner == account_id and row.owner_until is not None and row.owner_until > now
-
-    def read(self, item: Item, account_id: str, notes: Sequence[tuple[str, str]]) -> None:
-        """Somebody read a visit's notes: who, which, as ids and hashes."""
-        listed = [{"note": note, "hash": digest} for note, digest in notes]
-        self._audit.note(Event.NOTE_READ, account_id, item.ehr_id, item.id, notes=listed)
 
 
 def _visit_key(ehr_id: str, encounter_id: str) -> str:

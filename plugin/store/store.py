@@ -44,6 +44,7 @@ from plugin.store.records import (
     draft_of,
 )
 from plugin.store.releases import Releases
+from plugin.store.second_looks import SecondLooks
 from plugin.store.tables import (
     CardRow,
     DecisionRow,
@@ -56,7 +57,7 @@ from plugin.store.tables import (
     SnapshotRow,
     VisitKeyRow,
 )
-from plugin.store.vault import Vault
+from plugin.store.vault import Vault, VaultError
 
 _AGAIN_AFTER = timedelta(seconds=15)
 _SENDING = timedelta(minutes=4)  # longer than a write with all its answers may take
@@ -92,6 +93,7 @@ class Store:
         self.arrivals = Arrivals(self._sessions, self.queue)
         self.queries = Queries(self._sessions, vault, self._visit_key, self.audit)
         self.releases = Releases(self._sessions, vault, self.queue, self.audit)
+        self.second_looks = SecondLooks(self._sessions, self.audit)
 
     @classmethod
     def open(cls, settings: Settings) -> Store:
@@ -109,6 +111,10 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    def reading(self) -> Session:
+        """A session for reading what spans many drafts: select columns, and let them stream."""
+        return self._sessions()
 
     # --- snapshots and sealed text ---
 
@@ -504,10 +510,27 @@ class Store:
             return draft_of(row)
 
     def decisions(self, draft_id: str) -> list[Decision]:
-        """What people decided of a draft, oldest first."""
-        query = select(DecisionRow).where(DecisionRow.draft_id == draft_id).order_by(DecisionRow.id)
+        """What people decided of a draft, oldest first, with their words where they were not purged."""
+        query = (
+            select(DecisionRow, VisitKeyRow.wrapped)
+            .join(SnapshotRow, SnapshotRow.key == DecisionRow.snapshot_key)
+            .outerjoin(
+                VisitKeyRow,
+                (VisitKeyRow.ehr_id == SnapshotRow.ehr_id) & (VisitKeyRow.encounter_id == SnapshotRow.encounter_id),
+            )
+            .where(DecisionRow.draft_id == draft_id)
+            .order_by(DecisionRow.id)
+        )
         with self._sessions() as session:
-            return [decision_of(row) for row in session.scalars(query)]
+            return [decision_of(row, self._words(wrapped, row.comment)) for row, wrapped in session.execute(query)]
+
+    def _words(self, wrapped: bytes | None, sealed: bytes | None) -> str | None:
+        if sealed is None:
+            return None
+        try:
+            return self._vault.open(wrapped, sealed)
+        except VaultError:
+            return None
 
     def open_drafts_of(self, ehr_id: str, clinician_id: str) -> list[Draft]:
         """A clinician's visits that wait for a person, the oldest date of service first."""

@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plugin.web import admin, hooks, signing_in, visit_page
+from plugin.web import admin, hooks, queue_page, review_page, signing_in, visit_page
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
 
@@ -62,6 +62,15 @@ def build(house: House) -> Starlette:
             Route("/v/{launch}/visits", visit_page.visits),
             Route("/v/{launch}/open", with_form(visit_page.open_visit), methods=["POST"]),
             Route("/v/{launch}/{action}", with_form(visit_page.decide), methods=["POST"]),
+            Route("/queue", queue_page.queue),
+            Route("/queue/bulk", with_form(queue_page.bulk), methods=["POST"]),
+            Route("/queue/bulk/approve", with_form(queue_page.bulk_approve), methods=["POST"]),
+            Route("/queue/retry", with_form(queue_page.retry), methods=["POST"]),
+            Route("/queue/next", review_page.following),
+            Route("/queue/previous", review_page.previous),
+            Route("/queue/item/{item}", review_page.review),
+            Route("/queue/item/{item}/ahead", review_page.ahead),
+            Route("/queue/item/{item}/{action}", with_form(review_page.decide), methods=["POST"]),
             Route("/admin", admin.admin),
             Route("/admin/end", with_form(admin.end), methods=["POST"]),
             Route("/admin/roles", with_form(admin.roles), methods=["POST"]),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from plugin import pipeline
 from plugin.backend import Ehrs
 from plugin.ehr import errors
 from plugin.ehr.oauth import Client, OAuth, SignInError, Tokens
@@ -16,13 +17,19 @@ from plugin.ehr.visits import VisitReader
 from plugin.keys import SigningKeys
 from plugin.settings import EhrSettings, Settings, SettingsError
 from plugin.site import Works
+from plugin.snapshot import Snapshot
+from plugin.store.audit import Event
 from plugin.store.people import Launch
+from plugin.store.records import Draft
 from plugin.store.store import Store
 from plugin.web.coding import Coding
-from plugin.workbench import Site
+from plugin.workbench import Site, Understood
 
 if TYPE_CHECKING:
     from plugin.flow import Flow
+
+
+_AHEAD_SECONDS = 60
 
 
 class House:
@@ -36,6 +43,7 @@ class House:
         self.ehrs = Ehrs(settings, works, self.oauth)
         self.coding = Coding(self)
         self.flow: Flow | None = None
+        self._ahead: dict[tuple[str, str], tuple[float, tuple[Understood, Snapshot]]] = {}
         self._sources: dict[str, Renewable] = {}
         self._lock = threading.Lock()
 
@@ -108,6 +116,33 @@ class House:
             )
         with self.site(own[-1]) as site:
             yield site
+
+    def read_notes(self, account_id: str, draft: Draft, understood: Understood) -> None:
+        """Write down that somebody was shown a visit's notes: which, by id and hash."""
+        shown = [
+            {"note": n.id, "hash": n.text_hash}
+            for n in understood.visit.notes
+            if not n.is_psychotherapy_note and n.text
+        ]
+        self.store.audit.note(Event.NOTE_READ, account_id, draft.ehr_id, draft.id, notes=shown)
+
+    def look(self, site: Site, ehr_id: str, encounter_id: str, *, ahead: bool = False) -> tuple[Understood, Snapshot]:
+        """A visit as it stands in the EHR, for showing; one that was read ahead a moment ago is not read again.
+
+        Deciding never comes here: it reads the record anew.
+        """
+        key = (ehr_id, encounter_id)
+        with self._lock:
+            now = time.monotonic()
+            self._ahead = {k: v for k, v in self._ahead.items() if now - v[0] < _AHEAD_SECONDS}
+            known = self._ahead.pop(key, None)
+        if known is not None and not ahead:
+            return known[1]
+        looked = pipeline.look(site, encounter_id)
+        if ahead:
+            with self._lock:
+                self._ahead[key] = (now, looked)
+        return looked
 
     def _source(self, launch: Launch) -> Renewable:
         """One source of tokens for all that use a launch, so that no refresh token is ever used twice."""
