@@ -1,4 +1,4 @@
-"""`make soak`: code visits through a storm of faults, print the counts, and leave a dated report that an auditor can read."""
+"""`make soak`: visits through a storm of faults, and workers killed at any moment; prints the counts, and leaves a dated report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox import server
 from tests.faults import WRITES, Fault, Kind
-from tests.soak import faults
+from tests.soak import faults, kill
 
 ROOT = Path(__file__).parents[2]
 _READS = frozenset(Kind) - WRITES
@@ -22,22 +22,32 @@ _READS = frozenset(Kind) - WRITES
 def main() -> int:
     """Run, print, and leave a report where one is asked for; not zero if anything was lost, doubled or untyped."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("what", choices=["faults"])
+    parser.add_argument("what", choices=["faults", "kill"])
     parser.add_argument("--calls", type=int, default=10_000)
     parser.add_argument("--visits", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path)
     asked = parser.parse_args()
+    text, problems = _kill(asked) if asked.what == "kill" else _faults(asked)
+    print(text)
+    if asked.report:
+        asked.report.write_text(text, encoding="utf-8")
+    return 1 if problems else 0
+
+
+def _kill(asked: argparse.Namespace) -> tuple[str, list[str]]:
+    outcome = kill.rounds(asked.rounds, asked.seed)
+    return kill.report(outcome), outcome.problems
+
+
+def _faults(asked: argparse.Namespace) -> tuple[str, list[str]]:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, server.running(Path(folder) / "server") as base:
         outcome = faults.storm(
             base, Path(folder), faults.STORM, seed=asked.seed, calls=asked.calls, visits=asked.visits
         )
-    text = _report(outcome, asked.seed, time.monotonic() - started)
-    print(text)
-    if asked.report:
-        asked.report.write_text(text, encoding="utf-8")
-    return 1 if outcome.problems else 0
+    return _report(outcome, asked.seed, time.monotonic() - started), outcome.problems
 
 
 def _report(outcome: faults.Outcome, seed: int, seconds: float) -> str:

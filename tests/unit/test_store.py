@@ -18,6 +18,7 @@ from plugin.review.states import State
 from plugin.settings import SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
+from plugin.store.audit import Event
 from plugin.store.records import Decision, DeliveryState, NewDraft, Outlook, StaleDraft
 from plugin.store.store import Store
 from plugin.store.tables import Base
@@ -147,6 +148,22 @@ def test_a_draft_that_moved_on_is_not_overwritten(store: Store) -> None:
     taken = store.keep_snapshot(snapshot("c"), "test", "e")
     with pytest.raises(StaleDraft):
         store.save(draft({"resourceType": "Claim", "item": 9}), taken, ("ehr",), expected=began)
+
+
+def test_a_reply_is_kept_with_its_entry_in_the_history_or_not_at_all(store: Store) -> None:
+    """Where the entry cannot be written the reply is not kept either; kept twice, the first stays and is told of once."""
+    key = store.keep_snapshot(snapshot(), "test", "e").key
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.audit, "record", _dies)
+        with pytest.raises(RuntimeError):
+            store.seal_reply(key, "first", "m", "p")
+    assert store.unseal(key, "reply") is None
+    assert [store.seal_reply(key, said, "m", "p") for said in ("second", "third")] == ["second", "second"]
+    assert [e.kind for e in store.audit.entries("Encounter/e")] == [Event.PROPOSED.value]
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise RuntimeError
 
 
 def test_two_processes_may_start_and_seal_at_once(tmp_path: Path) -> None:
