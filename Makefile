@@ -79,8 +79,9 @@ fuzz: $(READY)   ## a million random and mutated inputs to every reader, and as 
 	$(BIN)/python -m tests.fuzz readers --report docs/proof/fuzz-readers.md
 	$(BIN)/python -m tests.fuzz rules --report docs/proof/fuzz-rules.md
 
-soak: $(READY)   ## 10,000 FHIR calls through a storm of faults: Claims lost, Claims doubled; report in docs/proof/
+soak: $(READY)   ## 10,000 FHIR calls through a storm of faults, and 100 rounds of killed workers: lost, doubled, paid twice; reports in docs/proof/
 	$(BIN)/python -m tests.soak faults --report docs/proof/soak-faults.md
+	$(BIN)/python -m tests.soak kill --report docs/proof/soak-kill.md
 
 mutation: $(READY) ## thousands of small changes to the rules' code, each noticed by a test or justified; MODULES=caps for one
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock
