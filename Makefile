@@ -71,6 +71,7 @@ bench: $(READY)  ## proofs per second, hostile notes, the pipeline's own time pe
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.hooks
+	$(BIN)/python -m benchmarks.queue
 
 oracle: $(READY) ## a million sets of lines, and every minute of a day, against a second implementation; report in docs/proof/
 	$(BIN)/python -m tests.oracle --report docs/proof/oracle.md

@@ -102,7 +102,8 @@ def demo(reset: bool, halves: str, port: int, app_port: int) -> None:
     here = server.free_port(app_port)
     try:
         with sandbox_ehr.running(STATE, f"http://localhost:{here}", port=port, halves=chosen) as ehr:
-            engine = EngineSettings(first_days=0, poll_seconds=5, poll_overlap_minutes=0)  # what changes from now on; the rest is coded below
+            # what changes from now on is found by polling; what is there already is coded below
+            engine = EngineSettings(first_days=0, poll_seconds=5, poll_overlap_minutes=0)
             settings = ehr.settings(STATE / "claimwright", engine=engine)
             house = House.open(settings)
             with sandbox_ehr.serving(build(house), here):
