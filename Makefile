@@ -35,7 +35,7 @@ test-browser: $(READY) ## the pages in Chromium (apt-get install chromium); with
 pictures: $(READY) ## the screenshots in docs/, taken anew
 	$(BIN)/python -m tests.browser.pictures
 
-check: $(READY) lint types layers ## the quick one, under a minute: no server, no browser
+check: $(READY) lint types layers ## the quick one, about two minutes: no FHIR server, no browser
 	$(BIN)/python -m pytest tests/unit tests/spec -m "not postgresql"
 
 test-without-cpt: $(READY) ## the rules as they are when the optional CPT folder is left out
@@ -72,6 +72,7 @@ bench: $(READY)  ## proofs per second, hostile notes, the pipeline's own time pe
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.hooks
 	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.flow
 
 oracle: $(READY) ## a million sets of lines, and every minute of a day, against a second implementation; report in docs/proof/
 	$(BIN)/python -m tests.oracle --report docs/proof/oracle.md
