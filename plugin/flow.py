@@ -104,7 +104,7 @@ class Flow:
         DBOS.register_queue(DELIVERIES, worker_concurrency=2, polling_interval_sec=poll)
         if pump:
             self._thread("pump", self._pump)
-            if engine.poll_seconds is not None:
+            if engine.poll_seconds:
                 self._thread("find", self._find)
             self._thread("keep", self._keep_house)
 

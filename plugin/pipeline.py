@@ -14,7 +14,6 @@ people decide, plugin.web what they see, plugin.release how approved drafts go o
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -34,7 +33,6 @@ from plugin.ehr.errors import EhrError, Unreachable
 from plugin.proposers.protocol import ProposerError
 from plugin.settings import ConsentSource, EhrSettings, SettingsError
 from plugin.snapshot import Snapshot
-from plugin.store.audit import Event
 from plugin.store.records import StaleDraft
 from plugin.store.store import Store
 from plugin.store.vault import VaultError
@@ -209,18 +207,9 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Under
         answer = metered.asked(site.proposer, request) if metered else site.proposer.propose(request)
     if site.store:
         site.store.seal(taken.key, "notes", json.dumps({o.note.id: o.note.text for o in outgoing}))
-        sealed = site.store.seal(taken.key, "reply", answer.reply.model_dump_json())
+        text = answer.reply.model_dump_json()
+        sealed = site.store.seal_reply(taken.key, text, site.proposer.name, prompts.version())
         reply = Reply.model_validate_json(sealed)
-        site.store.audit.note(
-            Event.PROPOSED,
-            None,
-            visit.ehr_id,
-            f"Encounter/{visit.id}",
-            snapshot=taken.key,
-            proposer=site.proposer.name,
-            prompt=prompts.version(),
-            reply=hashlib.sha256(sealed.encode()).hexdigest(),
-        )
         return understood, (reply, outgoing)
     return understood, (answer.reply, outgoing)
 

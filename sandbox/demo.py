@@ -25,7 +25,7 @@ from plugin.cli import why
 from plugin.ehr.errors import EhrError
 from plugin.proposers.protocol import ProposerError
 from plugin.review.states import State
-from plugin.settings import EngineSettings, Settings, SettingsError
+from plugin.settings import EngineSettings, SettingsError
 from plugin.web.app import build
 from plugin.web.house import House
 from plugin.workbench import Result
@@ -102,10 +102,12 @@ def demo(reset: bool, halves: str, port: int, app_port: int) -> None:
     here = server.free_port(app_port)
     try:
         with sandbox_ehr.running(STATE, f"http://localhost:{here}", port=port, halves=chosen) as ehr:
-            engine = EngineSettings(first_days=0, poll_seconds=5)  # what changes from now on; the rest is coded below
+            # what changes from now on is found by polling; what is there already is coded below
+            engine = EngineSettings(first_days=0, poll_seconds=5, poll_overlap_minutes=0)
             settings = ehr.settings(STATE / "claimwright", engine=engine)
-            with sandbox_ehr.serving(build(House.open(settings)), here):
-                failed = _code_all(console, settings, ehr, chosen, interactive)
+            house = House.open(settings)
+            with sandbox_ehr.serving(build(house), here):
+                failed = _code_all(console, house, ehr, chosen, interactive)
                 console.print(f"\nThe EHR: {ehr.url}/ (open a chart, then Claimwright in it)", markup=False)
                 console.print(f"The coders' queue: {ehr.app_url}/queue (sign in as Ines, Bo or Ada)", markup=False)
                 if interactive:
@@ -125,12 +127,15 @@ def _has_desktop() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str, ...], interactive: bool) -> bool:
+def _code_all(console: Console, house: House, ehr: Ehr, halves: tuple[str, ...], interactive: bool) -> bool:
     rows: list[Row] = []
     written: list[str] = []
     failures: list[str] = []
     wanted = {f.name for half in halves for f in fixtures.load(half)}
-    with site.ehr_site(settings) as (live, reader), Progress(console=console, disable=not interactive) as progress:
+    with (
+        site.ehr_site(house.settings) as (live, reader),
+        Progress(console=console, disable=not interactive) as progress,
+    ):
         _say_proposer(console, live.proposer.name, live.proposer.host)
         visits = [v for v in reader.finished() if v in wanted]
         task = progress.add_task("coding visits", total=len(visits))
@@ -150,7 +155,7 @@ def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str,
             progress.advance(task)
         assert live.store is not None
         if "development" in halves:
-            staging.stage(live, live.store, ehr.upstream)
+            staging.stage(live, live.store, ehr.upstream, house.ehrs.unattended_site)
         states = live.store.queue.counts()
         claims = {d.encounter_id: live.store.remote(d.id, "ehr") for d in live.store.drafts() if d.claim}
     console.print(table(rows, colour=interactive))

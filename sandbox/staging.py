@@ -7,6 +7,8 @@ from collections.abc import Callable
 import httpx
 
 from plugin import outbox, pipeline
+from plugin.release import batches
+from plugin.release.batches import Form, Sites
 from plugin.review import coder, desk
 from plugin.review.states import State
 from plugin.store.people import Account, Role
@@ -29,7 +31,7 @@ def people(store: Store) -> dict[str, Account]:
     return {each: store.people.know(each, None, name, roles) for each, (name, roles) in who.items()}
 
 
-def stage(site: Site, store: Store, upstream: str) -> None:
+def stage(site: Site, store: Store, upstream: str, sites: Sites) -> None:
     """Let clinicians and coders do something to visits that wait; each only if it still waits."""
     staff = people(store)
     ines, bo = staff[CODER], staff[SECOND_CODER]
@@ -50,7 +52,9 @@ def stage(site: Site, store: Store, upstream: str) -> None:
         put_back(draft, who)
 
     def send_back(draft: Draft) -> None:
-        _sitting(site, store, draft).send_back(ines, "documentation", "Which goal of the plan was this for?")
+        sitting = _sitting(site, store, draft)
+        after = sitting.send_back(ines, "documentation", "Which goal of the plan was this for?")
+        outbox.deliver(site, store, sitting.understood, after)
         put_back(draft)
 
     def hold(draft: Draft) -> None:
@@ -58,6 +62,13 @@ def stage(site: Site, store: Store, upstream: str) -> None:
         put_back(draft)
 
     in_review("f90847-family", lambda _: None, bo)
+    if _waiting(store, "psychotherapy-note-beside"):
+        in_review("psychotherapy-note-beside", approve)
+        at_once = site.settings.review.model_copy(update={"rest_seconds": 0.0})
+        released = batches.release(
+            site.settings.model_copy(update={"review": at_once}), store, sites, Form.X12, staff[SUPERVISOR].id
+        )
+        assert released.batch is not None, released.seen.stays
     in_review("p90832-16-minutes", approve)
     in_review("h0032-complete", approve)
     in_review("g90853-group", lambda d: approve(d, bo), bo)

@@ -22,7 +22,8 @@ from guardrails.reading import Reading
 from guardrails.rules import Effect, registered
 from guardrails.verdict import Finding, Quote, found
 from guardrails.visit import Clinician, Coverage, Diagnosis, Note, NoteSet, VisitStatus
-from plugin.settings import EngineSettings
+from plugin.settings import EngineSettings, Settings
+from plugin.store.store import Store
 from plugin.web.app import build
 from plugin.web.house import House
 from sandbox import ehr as sandbox_ehr
@@ -229,4 +230,12 @@ def scripted() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> str | None:
     """A database by its kind: None is the SQLite file of the settings, else the URL of an empty PostgreSQL database."""
-    return postgresql() if request.param == "postgresql" else None
+    return postgresql() if getattr(request, "param", "sqlite") == "postgresql" else None
+
+
+@pytest.fixture
+def store(database: str | None, tmp_path: Path) -> Iterator[Store]:
+    """A store in a real SQLite file, or in a real PostgreSQL database where the test says so."""
+    opened = Store.open(Settings(data_dir=tmp_path, database_url=database))
+    yield opened
+    opened.close()

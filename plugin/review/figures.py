@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
+from itertools import pairwise
 from math import ceil, sqrt
 from typing import Any
 
@@ -35,6 +36,7 @@ from plugin.store.tables import (
 
 DAYS = 30
 MOST_DAYS = 366
+_EARLIEST, _LATEST = date(1900, 1, 1), date(2999, 12, 31)  # what is beyond overflows somewhere
 _AT_ONCE = 500
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 _ON_LINES = (Action.ACCEPT, Action.BILL, Action.REJECT, Action.EDIT, Action.CORRECT)
@@ -52,6 +54,7 @@ class Window:
     @classmethod
     def of(cls, first: date | None, last: date | None, zone: tzinfo = UTC) -> Window:
         """The days asked for; without them the last thirty. Never backwards, and never more than a year."""
+        first, last = (day and min(max(day, _EARLIEST), _LATEST) for day in (first, last))
         end = last or (first + timedelta(days=DAYS - 1) if first else datetime.now(zone).date())
         start = first or end - timedelta(days=DAYS - 1)
         return cls(max(min(start, end), end - timedelta(days=MOST_DAYS - 1)), end, zone)
@@ -65,10 +68,6 @@ class Window:
     def ends(self) -> datetime:
         """The instant after its last."""
         return datetime.combine(self.last + timedelta(days=1), time.min, self.zone).astimezone(UTC)
-
-    def holds(self, at: datetime | None) -> bool:
-        """Whether an instant lies in it."""
-        return at is not None and self.starts <= at < self.ends
 
     def days(self) -> Iterator[date]:
         """Each day."""
@@ -139,25 +138,25 @@ class Turnaround:
 def throughput(store: Store, window: Window) -> list[Day]:
     """Each day's drafts. An approval that was taken back does not count."""
     counted: dict[Step, Counter[date]] = {step: Counter() for step in Step}
+    starts, ends = window.starts, window.ends
     with store.reading() as db:
         for times in _times(db, window):
-            for step, at in times.items():
-                if at is not None and window.holds(at):
+            for step, at in zip(Step, times, strict=True):
+                if at is not None and starts <= at < ends:
                     counted[step][at.astimezone(window.zone).date()] += 1
     return [Day(day, *(counted[step][day] for step in Step)) for day in window.days()]
 
 
 def turnaround(store: Store, window: Window) -> list[Turnaround]:
     """Found to accepted, accepted to approved, approved to released."""
-    steps = list(zip(list(Step)[:-1], list(Step)[1:], strict=True))
-    hours = {pair: array("d") for pair in steps}
+    starts, ends = window.starts, window.ends
+    hours = [array("d") for _ in pairwise(Step)]
     with store.reading() as db:
         for times in _times(db, window):
-            for pair in steps:
-                before, after = times[pair[0]], times[pair[1]]
-                if before is not None and after is not None and window.holds(after):
-                    hours[pair].append((after - before).total_seconds() / 3600)
-    return [_turnaround(*pair, sorted(hours[pair])) for pair in steps]
+            for took, (before, after) in zip(hours, pairwise(times), strict=True):
+                if before is not None and after is not None and starts <= after < ends:
+                    took.append((after - before).total_seconds() / 3600)
+    return [_turnaround(*pair, sorted(took)) for pair, took in zip(pairwise(Step), hours, strict=True)]
 
 
 def _turnaround(before: Step, after: Step, hours: list[float]) -> Turnaround:
@@ -168,8 +167,8 @@ def _turnaround(before: Step, after: Step, hours: list[float]) -> Turnaround:
     return Turnaround(before, after, n, middle, hours[ceil(0.9 * n) - 1])
 
 
-def _times(db: Session, window: Window) -> Iterator[dict[Step, datetime | None]]:
-    """When each draft that did something in the window got to each step."""
+def _times(db: Session, window: Window) -> Iterator[Sequence[datetime | None]]:
+    """When each draft that did something in the window got to each step, in their order."""
     columns = (QueueRow.found_at, QueueRow.accepted_at, QueueRow.approved_at, BatchRow.at)
     some = [(column >= window.starts) & (column < window.ends) for column in columns]
     query = (
@@ -179,8 +178,7 @@ def _times(db: Session, window: Window) -> Iterator[dict[Step, datetime | None]]
         .outerjoin(BatchRow, BatchRow.id == ReleasedRow.batch_id)
         .where(QueueRow.draft_id.is_not(None), some[0] | some[1] | some[2] | some[3])
     )
-    for row in _streamed(db, query):
-        yield dict(zip(Step, row, strict=True))
+    return _streamed(db, query)
 
 
 # --- what people made of what was proposed ---

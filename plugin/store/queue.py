@@ -171,12 +171,10 @@ class Queue:
         """What the list can be filtered by: payers, clinicians, codes and rules that it holds."""
         with self._db() as db:
             return {
-                "payer": [p for p in db.scalars(select(QueueRow.payer).distinct().order_by(QueueRow.payer)) if p],
-                "clinician": [
-                    c for c in db.scalars(select(QueueRow.clinician_id).distinct().order_by(QueueRow.clinician_id)) if c
-                ],
-                "code": _marks(db, "code"),
-                "rule": _marks(db, "rule"),
+                "payer": _distinct(db, QueueRow.payer),
+                "clinician": _distinct(db, QueueRow.clinician_id),
+                "code": _distinct(db, QueueMarkRow.value, QueueMarkRow.kind == "code"),
+                "rule": _distinct(db, QueueMarkRow.value, QueueMarkRow.kind == "rule"),
             }
 
     def item(self, item_id: str) -> Item | None:
@@ -226,7 +224,7 @@ class Queue:
         if before is None:
             raise LookupError(item_id)
         if cast("CursorResult[Any]", moved).rowcount != 1:
-            raise Taken(before.owner or "")
+            raise Taken(db.scalar(select(QueueRow.owner).where(QueueRow.id == item_id)) or "")  # who was just faster
         return before.owner != account_id or before.owner_until is None or before.owner_until < now
 
     def put_back(self, item_id: str, account_id: str) -> None:
@@ -276,9 +274,12 @@ def _where(query: Select[Any], wanted: Filter) -> Select[Any]:
     return query
 
 
-def _marks(db: Session, kind: str) -> list[str]:
-    query = select(QueueMarkRow.value).where(QueueMarkRow.kind == kind).distinct().order_by(QueueMarkRow.value)
-    return list(db.scalars(query))
+def _distinct(db: Session, column: Any, *where: Any) -> list[str]:
+    """A column's values in their order, each found by one step in its index: neither database does that by itself."""
+    first = select(func.min(column).label("value")).where(*where).cte("stepping", recursive=True)
+    onward = select(func.min(column)).where(column > first.c.value, *where).scalar_subquery()
+    steps = first.union_all(select(onward).where(first.c.value.is_not(None)))
+    return list(db.scalars(select(steps.c.value).where(steps.c.value.is_not(None))))
 
 
 def _said(verdicts: Json) -> tuple[list[str], list[str], bool]:

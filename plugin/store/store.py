@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
@@ -153,12 +153,42 @@ class Store:
         assert kept is not None
         return kept
 
-    def _insert_once(self, row: SnapshotRow | SealedRow | VisitKeyRow, key: object) -> None:
-        """Insert a row unless its key is there; another process may be first at any moment."""
+    def seal_reply(self, snapshot_key: str, reply: str, proposer: str, prompt: str) -> str:
+        """Keep a proposer's reply and tell the history of it, both or neither. Returns what is kept, the first that came."""
+        wrapped = self._visit_key(snapshot_key)
+        row = SealedRow(snapshot_key=snapshot_key, kind="reply", ciphertext=self._vault.seal(wrapped, reply))
+
+        def tell(session: Session) -> None:
+            of = session.get_one(SnapshotRow, snapshot_key)
+            self.audit.record(
+                session,
+                Event.PROPOSED,
+                None,
+                of.ehr_id,
+                f"Encounter/{of.encounter_id}",
+                snapshot=snapshot_key,
+                proposer=proposer,
+                prompt=prompt,
+                reply=hashlib.sha256(reply.encode()).hexdigest(),
+            )
+
+        self._insert_once(row, (snapshot_key, "reply"), tell)
+        kept = self.unseal(snapshot_key, "reply")
+        assert kept is not None
+        return kept
+
+    def _insert_once(
+        self,
+        row: SnapshotRow | SealedRow | VisitKeyRow,
+        key: object,
+        tell: Callable[[Session], None] = lambda _: None,
+    ) -> None:
+        """Insert a row unless its key is there; another process may be first at any moment. `tell` goes with the row."""
         try:
             with self._sessions.begin() as session:
                 if session.get(type(row), key) is None:
                     session.add(row)
+                    tell(session)
         except IntegrityError:
             return
 
@@ -270,6 +300,17 @@ class Store:
                 ModelRequest(**{f.name: getattr(row, f.name) for f in fields(ModelRequest)})
                 for row in session.scalars(query)
             ]
+
+    def requests_since(self, since: datetime, encounter: tuple[str, str] | None = None) -> tuple[int, datetime | None]:
+        """How many requests models got since an instant, all or about one visit; and when the first of them was."""
+        query = select(func.sum(ModelRequestRow.requests), func.min(ModelRequestRow.at)).where(
+            ModelRequestRow.at > since
+        )
+        if encounter is not None:
+            query = query.where(ModelRequestRow.ehr_id == encounter[0], ModelRequestRow.encounter_id == encounter[1])
+        with self._sessions() as session:
+            count, first = session.execute(query).one()
+            return int(count or 0), first
 
     # --- drafts ---
 
@@ -660,6 +701,13 @@ class Store:
         )
         with self._sessions() as session:
             return list(session.scalars(query.order_by(DeliveryRow.id.desc())))
+
+    def decided_by(self, draft_id: str, destination: str, claim: Json | None) -> str | None:
+        """Who decided the version that this Claim is, as queued; None where nobody did."""
+        query = select(DeliveryRow).where(DeliveryRow.draft_id == draft_id, DeliveryRow.destination == destination)
+        with self._sessions() as session:
+            jobs = session.scalars(query.order_by(DeliveryRow.id.desc()))
+            return next((job.person for job in jobs if job.claim == claim), None)
 
     def written(self, job: Delivery, claim_id: str, etag: str | None) -> None:
         """The Claim is written: keep where it stands and its ETag after our write, before anything else is tried."""

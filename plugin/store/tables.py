@@ -29,7 +29,9 @@ class Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Back to an aware UTC datetime."""
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
@@ -305,6 +307,8 @@ class QueueRow(Base):
         Index("ix_queue_state_since", "state", "since", "id"),
         Index("ix_queue_encounter", "encounter_id"),
         Index("ix_queue_patient", "patient_id"),
+        Index("ix_queue_payer", "payer"),
+        Index("ix_queue_clinician", "clinician_id"),
     )
 
     id: Mapped[str] = mapped_column(String(160), primary_key=True)

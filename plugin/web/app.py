@@ -18,9 +18,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plugin.web import admin, hooks, queue_page, releases_page, review_page, signing_in, visit_page, watching
+from plugin.web import (
+    admin,
+    hooks,
+    queue_page,
+    releases_page,
+    review_page,
+    signing_in,
+    visit_page,
+    visits_api,
+    watching,
+)
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
+from plugin.web.supervisor import supervisor, table
 
 _MOST_BODY_BYTES = 1024 * 1024
 _HOOKS = "/cds-services"
@@ -80,9 +91,12 @@ def build(house: House) -> Starlette:
             Route("/admin", admin.admin),
             Route("/admin/end", with_form(admin.end), methods=["POST"]),
             Route("/admin/roles", with_form(admin.roles), methods=["POST"]),
+            Route("/supervisor", supervisor),
+            Route("/supervisor/{table}.csv", table),
             Route(_HOOKS, hooks.discovery, middleware=from_browsers),
             Route(service, with_body(hooks.service), methods=["POST"], middleware=from_browsers),
             Route(f"{service}/feedback", with_body(hooks.feedback), methods=["POST"], middleware=from_browsers),
+            Route("/api/visits", with_body(visits_api.found), methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _AHEAD_SECONDS = 60
+_SOURCES = 500
 
 
 class House:
@@ -155,6 +156,8 @@ class House:
             raise errors.Unauthorized("your sign-in has ended; open Claimwright again from the chart")
         with self._lock:
             if key not in self._sources:
+                for old in list(self._sources)[: max(0, len(self._sources) - _SOURCES)]:
+                    del self._sources[old]  # of launches long ago: they are read from the store again if need be
                 first = Granted.now(kept["access"], kept["ends_at"] - time.time())
                 self._sources[key] = Renewable(lambda: self._refreshed(launch), first)
             return self._sources[key]

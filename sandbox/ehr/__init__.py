@@ -50,7 +50,13 @@ class Ehr:
         """Claimwright's settings for this EHR. The model, if the environment names one, needs no basis: nobody here is real."""
         ehr = fixtures.ehr("sandbox", base_url=self.base, app=self.app(), backend=self.backend(), hooks=self.hooks())
         web = WebSettings(public_url=self.app_url, sign_in=self.sign_in())
-        site = {"ehr": ehr, "web": web, "data_dir": data_dir, "payers_file": fixtures.PAYERS}
+        site = {
+            "ehr": ehr,
+            "web": web,
+            "data_dir": data_dir,
+            "payers_file": fixtures.PAYERS,
+            "release": fixtures.RELEASE,
+        }
         return settings.load(**site | changes)
 
     def app(self, **changes: object) -> AppSettings:

@@ -42,14 +42,14 @@ def _running() -> Iterator[tuple[Ehr, Browser]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         sandbox_ehr.running(Path(folder) / "ehr", f"http://localhost:{port}") as ehr,
-        sandbox_ehr.serving(build(House.open(settings := _settings(ehr, folder))), port),
+        sandbox_ehr.serving(build(house := House.open(_settings(ehr, folder))), port),
         sync_playwright() as play,
     ):
-        with site.ehr_site(settings) as (live, reader):
+        with site.ehr_site(house.settings) as (live, reader):
             for visit in reader.finished():
                 pipeline.code_visit(live, visit)
             assert live.store is not None
-            staging.stage(live, live.store, ehr.upstream)
+            staging.stage(live, live.store, ehr.upstream, house.ehrs.unattended_site)
         yield ehr, play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
 
 

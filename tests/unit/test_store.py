@@ -5,8 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,15 @@ from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, text
 
 from plugin.review.states import State
-from plugin.settings import Settings, SettingsError
+from plugin.settings import SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
-from plugin.store.records import DeliveryState, NewDraft, StaleDraft
+from plugin.store.audit import Event
+from plugin.store.records import Decision, DeliveryState, NewDraft, Outlook, StaleDraft
 from plugin.store.store import Store
 from plugin.store.tables import Base
 from plugin.store.vault import KEY_FILE, Vault, VaultError
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    """A store in a real SQLite file."""
-    opened = Store.open(Settings(data_dir=tmp_path))
-    yield opened
-    opened.close()
+from tests.databases import EVERY_DATABASE
 
 
 def snapshot(key: str = "a") -> Snapshot:
@@ -67,12 +60,14 @@ def test_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
 
 
+@EVERY_DATABASE
 def test_the_same_snapshot_changes_nothing(store: Store) -> None:
     """Law 8: written once, however often it is tried."""
     assert [save(store, draft()) for _ in range(3)] == [1, 1, 1]
     assert len(list(store.pending())) == 1
 
 
+@EVERY_DATABASE
 def test_a_new_snapshot_makes_a_version_only_if_the_claim_changed(store: Store) -> None:
     """A note amended without effect on the lines writes nothing; with effect, the older job is superseded."""
     save(store, draft())
@@ -82,14 +77,16 @@ def test_a_new_snapshot_makes_a_version_only_if_the_claim_changed(store: Store) 
     assert (job.draft.version, job.state) == (2, DeliveryState.PENDING)
 
 
+@EVERY_DATABASE
 def test_a_decided_draft_is_left_alone(store: Store) -> None:
     """Design, Identity: our store holds a decision, so nothing is overwritten."""
     save(store, draft())
     with store._engine.begin() as connection:
-        connection.execute(text("update draft set decided = 1"))
+        connection.execute(text("update draft set decided = true"))
     assert save(store, draft({"resourceType": "Claim", "item": 1}), "b") == 1
 
 
+@EVERY_DATABASE
 def test_an_outbox_job_waits_until_it_is_done(store: Store) -> None:
     """A failure is counted and kept with its reason; success keeps where the Claim stands."""
     save(store, draft())
@@ -114,6 +111,7 @@ def test_sealed_text_is_unreadable_in_the_file(store: Store, tmp_path: Path) -> 
     assert b"Ostrava" not in content
 
 
+@EVERY_DATABASE
 def test_purging_a_visits_key_makes_its_text_unreadable_for_good(store: Store) -> None:
     """The snapshot and the draft stay, the words are gone."""
     key = store.keep_snapshot(snapshot(), "test", "e").key
@@ -124,6 +122,7 @@ def test_purging_a_visits_key_makes_its_text_unreadable_for_good(store: Store) -
         store.unseal(key, "notes")
 
 
+@EVERY_DATABASE
 def test_another_sites_key_opens_nothing(store: Store, tmp_path: Path) -> None:
     """The visit key is wrapped by the site's key."""
     key = store.keep_snapshot(snapshot(), "test", "e").key
@@ -140,6 +139,7 @@ def test_the_key_file_is_its_owners_alone(store: Store, tmp_path: Path) -> None:
         Vault(b"not a key")
 
 
+@EVERY_DATABASE
 def test_a_draft_that_moved_on_is_not_overwritten(store: Store) -> None:
     """A slow run that began before another draft was kept must begin again, not write an older state over it."""
     save(store, draft())
@@ -148,6 +148,22 @@ def test_a_draft_that_moved_on_is_not_overwritten(store: Store) -> None:
     taken = store.keep_snapshot(snapshot("c"), "test", "e")
     with pytest.raises(StaleDraft):
         store.save(draft({"resourceType": "Claim", "item": 9}), taken, ("ehr",), expected=began)
+
+
+def test_a_reply_is_kept_with_its_entry_in_the_history_or_not_at_all(store: Store) -> None:
+    """Where the entry cannot be written the reply is not kept either; kept twice, the first stays and is told of once."""
+    key = store.keep_snapshot(snapshot(), "test", "e").key
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.audit, "record", _dies)
+        with pytest.raises(RuntimeError):
+            store.seal_reply(key, "first", "m", "p")
+    assert store.unseal(key, "reply") is None
+    assert [store.seal_reply(key, said, "m", "p") for said in ("second", "third")] == ["second", "second"]
+    assert [e.kind for e in store.audit.entries("Encounter/e")] == [Event.PROPOSED.value]
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise RuntimeError
 
 
 def test_two_processes_may_start_and_seal_at_once(tmp_path: Path) -> None:
@@ -165,3 +181,27 @@ def test_two_processes_may_start_and_seal_at_once(tmp_path: Path) -> None:
     said = [process.communicate()[0].strip() for process in started]
     assert [process.returncode for process in started] == [0] * 4
     assert len(set(said)) == 1
+
+
+def test_who_decided_a_version_is_known_by_its_claim(store: Store) -> None:
+    """Also after it was superseded; of a version that nobody decided, and of a Claim that is none of ours, nobody."""
+    decided, later = {"resourceType": "Claim", "item": 1}, {"resourceType": "Claim", "item": 2}
+    save(store, draft())
+    found = store.draft("test.e.1")
+    assert found is not None
+    for claim, person in ((decided, "Practitioner/1"), (later, None)):
+        decision = Decision(
+            draft_id=found.id,
+            snapshot_key=found.snapshot_key,
+            revision=found.revision,
+            account_id="a",
+            person=person,
+            action="accept",
+            at=datetime.now(UTC),
+        )
+        outlook = Outlook(state=State.ACCEPTED, incomplete=False, claim=claim, verdicts=found.verdicts)
+        found = store.decide(found, decision, outlook, ("ehr",))
+    assert [store.decided_by(found.id, "ehr", c) for c in (decided, later, {}, None)] == [
+        "Practitioner/1",
+        *(None, None, None),
+    ]

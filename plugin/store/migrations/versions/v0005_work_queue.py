@@ -33,7 +33,6 @@ def upgrade() -> None:
         "INSERT INTO arrival (ehr_id, encounter_id, state, generation, attempts, found_by, found_at, next_try_at, updated_at) "
         "SELECT ehr_id, encounter_id, 'waiting', 1, 0, 'hook', at, at, at FROM wanted"
     )
-    op.drop_table("wanted")
     op.create_table(
         "seen",
         sa.Column("ehr_id", sa.String(32), primary_key=True),
@@ -76,12 +75,20 @@ def upgrade() -> None:
         sa.Index("ix_queue_state_since", "state", "since", "id"),
         sa.Index("ix_queue_encounter", "encounter_id"),
         sa.Index("ix_queue_patient", "patient_id"),
+        sa.Index("ix_queue_payer", "payer"),
+        sa.Index("ix_queue_clinician", "clinician_id"),
     )
     op.execute(
         "INSERT INTO queue_item (id, ehr_id, encounter_id, draft_id, patient_id, clinician_id, payer, state, codes, "
-        "date_of_service, clean, changed_since, since, found_at) SELECT id, ehr_id, encounter_id, id, patient_id, "
-        "clinician_id, payer, state, '', date_of_service, incomplete AND NOT incomplete, changed_since, updated_at, created_at FROM draft"
+        "date_of_service, clean, changed_since, since, found_at, accepted_at) SELECT id, ehr_id, encounter_id, id, "
+        "patient_id, clinician_id, payer, state, '', date_of_service, false, changed_since, updated_at, created_at, "
+        "CASE WHEN state = 'accepted' THEN updated_at END FROM draft"
     )
+    op.execute(
+        "INSERT INTO queue_item (id, ehr_id, encounter_id, state, codes, clean, changed_since, since, found_at) "
+        "SELECT 'visit:' || ehr_id || '/' || encounter_id, ehr_id, encounter_id, 'new', '', false, false, at, at FROM wanted"
+    )
+    op.drop_table("wanted")
     op.create_table(
         "queue_mark",
         sa.Column("kind", sa.String(8), primary_key=True),
@@ -158,17 +165,27 @@ def upgrade() -> None:
 
 def _marks_of_drafts() -> None:
     """What drafts that exist already are found by; from their verdicts as JSON, for the code of that day may be gone."""
-    drafts = sa.table("draft", sa.column("id"), sa.column("verdicts", sa.JSON))
-    items = sa.table("queue_item", sa.column("id"), sa.column("codes"))
+    drafts = sa.table(
+        "draft", sa.column("id"), sa.column("incomplete"), sa.column("changed_since"), sa.column("verdicts", sa.JSON)
+    )
+    items = sa.table("queue_item", sa.column("id"), sa.column("codes"), sa.column("clean", sa.Boolean))
     marks = sa.table("queue_mark", sa.column("kind"), sa.column("value"), sa.column("item_id"))
-    bind = op.get_bind()
-    for draft_id, verdicts in bind.execute(sa.select(drafts.c.id, drafts.c.verdicts)).all():
-        said = verdicts.get("verdicts", [])
-        codes = sorted({v["line"]["code"] for v in said if v.get("line")})
-        rules = sorted({f["rule"] for v in [*said, verdicts] for f in v.get("findings", [])})
-        bind.execute(items.update().where(items.c.id == draft_id).values(codes=" ".join(codes)[:200]))
-        rows = [
-            {"kind": k, "value": v, "item_id": draft_id} for k, vs in (("code", codes), ("rule", rules)) for v in vs
-        ]
+    bind, last = op.get_bind(), ""
+    while page := bind.execute(sa.select(drafts).where(drafts.c.id > last).order_by(drafts.c.id).limit(500)).all():
+        rows = []
+        for draft_id, incomplete, changed_since, kept in page:
+            said = kept.get("verdicts", [])
+            findings = [f for v in [*said, kept] for f in v.get("findings", [])]
+            codes = sorted({v["line"]["code"] for v in said if v.get("line")})
+            rules = sorted({f["rule"] for f in findings})
+            ready = bool(said) and all(v["outcome"] == "ready" for v in said)
+            clean = ready and all(f["effect"] == "info" for f in findings) and not (incomplete or changed_since)
+            bind.execute(items.update().where(items.c.id == draft_id).values(codes=" ".join(codes)[:200], clean=clean))
+            rows += [
+                {"kind": kind, "value": value[:16], "item_id": draft_id}
+                for kind, values in (("code", codes), ("rule", rules))
+                for value in values
+            ]
         if rows:
             bind.execute(marks.insert(), rows)
+        last = page[-1].id
