@@ -2,7 +2,7 @@
 
 Our tables say what is due (`store.arrivals`, the outbox); the engine (DBOS) runs it, within its limits, and takes up what
 died with a process. A workflow is handed ids alone and runs for seconds. The same work has the same name, so that beginning
-it twice is beginning it once: ehr/encounter/generation, and ehr/encounter/outbox job/attempt.
+it twice is beginning it once: ehr/encounter/generation, and ehr/encounter/outbox job/attempt/hour.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from plugin.ehr import errors
 from plugin.pipeline import EXPECTED
 from plugin.proposers.protocol import ModelMisconfigured
 from plugin.settings import Settings, SettingsError
+from plugin.store.records import Delivery
 from plugin.store.store import Store
 
 log = logging.getLogger("claimwright")
@@ -44,6 +46,8 @@ _LASTING = (
     ModelMisconfigured,
 )
 """Failures that time does not heal: a person looks, and asks for the next try."""
+
+_ANEW_SECONDS = 3600.0
 
 _running: Flow | None = None
 
@@ -139,10 +143,15 @@ class Flow:
             self.store.arrivals.handed_over(each)
             begun += 1
         for job in self.store.due_deliveries(open_to_us):
-            with SetWorkflowID(f"{job.draft.ehr_id}/{job.draft.encounter_id}/{job.id}/{job.attempts}"):
+            with SetWorkflowID(self._name(job)):
                 DBOS.enqueue_workflow(DELIVERIES, deliver, job.draft.ehr_id, job.draft.id)
             begun += 1
         return begun
+
+    def _name(self, job: Delivery) -> str:
+        """The name of a try, new each hour: the engine may have begun it in a process that died and never comes back."""
+        hour = int(time.time() // _ANEW_SECONDS)
+        return f"{job.draft.ehr_id}/{job.draft.encounter_id}/{job.id}/{job.attempts}/{hour}"
 
     def _pump(self) -> None:
         while not self._stopping.is_set():

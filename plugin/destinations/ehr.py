@@ -130,11 +130,8 @@ class EhrDestination:
             for t in objects(p.get("target"))
         ):
             return
-        resource = claims.device(proposer, versions)
-        value = resource["identifier"][0]["value"]
-        query = f"identifier={_encoded(systems.AI_SYSTEM_ID)}%7C{_encoded(value)}"
-        made, _ = self._client.create(resource, if_none_exist=query)
-        explained = claims.provenance(target, f"Device/{made['id']}", visit, recorded=datetime.now(UTC), person=person)
+        device = self._device(claims.device(proposer, versions))
+        explained = claims.provenance(target, device, visit, recorded=datetime.now(UTC), person=person)
         query = f"_tag={_encoded(systems.EXPLAINS_TAG)}%7C{_encoded(target)}"
         try:  # one that was given up may be under way and arrive before this one
             made, _ = self._client.create(explained, if_none_exist=query)
@@ -144,6 +141,20 @@ class EhrDestination:
         about = {reference_of(t) for t in objects(made.get("target"))}
         if f"Claim/{written.claim_id}" not in about or made.get("id") in {p.get("id") for p in existing}:
             self._client.create(explained)  # the condition was not understood, and the answer is another Provenance
+
+    def _device(self, resource: Json) -> str:
+        """A reference to the Device that stands for us. Where two processes made it at one moment, either of them does."""
+        value = resource["identifier"][0]["value"]
+        query = f"identifier={_encoded(systems.AI_SYSTEM_ID)}%7C{_encoded(value)}"
+        try:
+            made, _ = self._client.create(resource, if_none_exist=query)
+        except errors.Conflict:
+            found = self._client.search("Device", {"identifier": f"{systems.AI_SYSTEM_ID}|{value}"}, fresh=True)
+            ids = [str(d["id"]) for d in found if any(i.get("value") == value for i in objects(d.get("identifier")))]
+            if not ids:
+                raise
+            return f"Device/{min(ids)}"
+        return f"Device/{made['id']}"
 
 
 def _tag(etag: str | None) -> str:

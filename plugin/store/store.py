@@ -665,9 +665,17 @@ class Store:
         return [job for job, at in found if at + _AGAIN_AFTER * min(4**job.attempts, 240) <= now]
 
     def delivery_failed(self, draft_id: str, problem: str) -> None:
-        """A draft's jobs could not even be begun: they wait, and say why."""
-        for job in self.pending(draft_id):
-            self.not_delivered(job, problem)
+        """A draft's jobs could not even be begun: they wait, and say why. What somebody is sending just now is theirs.
+
+        It counts as a try also where one before died with its process, so that the next has a name of its own.
+        """
+        now = datetime.now(UTC)
+        query = select(DeliveryRow).where(DeliveryRow.draft_id == draft_id, DeliveryRow.state == DeliveryState.PENDING)
+        free = DeliveryRow.taken_until.is_(None) | (DeliveryRow.taken_until < now)
+        with self._sessions.begin() as session:
+            for row in session.scalars(query.where(free).with_for_update()):
+                row.attempts, row.taken_until = row.attempts + 1, None
+                row.problem, row.updated_at = problem[:300], now
 
     def take(self, job: Delivery) -> bool:
         """Take a waiting job to send it; nobody else then does, until it is done or a few minutes passed."""

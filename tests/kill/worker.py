@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any
 
+from plugin import flow as flow_module
 from plugin import usage
 from plugin.backend import Ehrs
 from plugin.destinations.ehr import EhrDestination
@@ -42,6 +43,7 @@ _BETWEEN: tuple[Point, ...] = (
     (Model, "propose", "after", "answered"),
     (Store, "seal_reply", "after", "sealed"),
     (Store, "save", "after", "saved"),
+    (Flow, "deliver", "before", "delivering"),
     (Store, "take", "after", "taken"),
     (EhrDestination, "write", "after", "created"),
     (Store, "written", "after", "written"),
@@ -53,7 +55,19 @@ _BETWEEN: tuple[Point, ...] = (
 
 POINTS = (
     *("found", "polled", "enqueued", "handed over", "begun", "read", "snapshot", "gate", "propose", "answered"),
-    *("sealed", "check", "keep", "saved", "deliver", "taken", "posted", "created", "written", "explained"),
+    *(
+        "sealed",
+        "check",
+        "keep",
+        "saved",
+        "deliver",
+        "taken",
+        "delivering",
+        "posted",
+        "created",
+        "written",
+        "explained",
+    ),
     *("delivered", "done"),
 )
 """Where a worker can be killed, in the order of a visit. "posted" comes for the Claim, the Device and the Provenance."""
@@ -111,6 +125,7 @@ def _shorten(patience: float) -> None:
     """Leases, and the time to the next try."""
     short = timedelta(seconds=patience)
     vars(arrivals_module).update(_LOST_AFTER=3 * short, _POLLING=short / 10, _BACKOFF=(patience / 60,))
+    vars(flow_module).update(_ANEW_SECONDS=3 * patience)
     vars(store_module).update(_SENDING=short, _AGAIN_AFTER=timedelta(seconds=0.2))
 
 

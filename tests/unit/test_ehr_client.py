@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 
+from fhir_mappings import claims
 from fhir_mappings.views import Json
 from plugin.destinations.ehr import ChangedElsewhere, EhrDestination, Written
 from plugin.ehr import errors
@@ -322,6 +323,24 @@ def test_a_provenance_is_created_unless_one_that_came_late_is_there(
     assert tag["code"] == "Claim/9/_history/2"
     assert created.headers["if-none-exist"] == f"_tag={quote(tag['system'] + '|' + tag['code'], safe='')}"
     assert len(scripted.requests) == 3
+
+
+def test_a_device_that_two_processes_made_at_one_moment_still_stands_for_us(
+    client: FhirClient, scripted: ScriptedServer
+) -> None:
+    """The condition then matches two, and the server refuses it for ever: one of them is taken."""
+    devices = [{"resource": {**claims.device("baseline", ["1"]), "id": each}} for each in ("b", "a")]
+    scripted.script(
+        *(
+            Answer(200, {"resourceType": "Bundle"}),
+            Answer(412, {}),
+            Answer(200, {"resourceType": "Bundle", "entry": devices}),
+        ),
+        Answer(201, {"resourceType": "Provenance", "id": "5", "target": [{"reference": "Claim/9/_history/2"}]}),
+    )
+    explained(client)
+    assert len(scripted.requests) == 4
+    assert json.loads(scripted.requests[3].body)["agent"][0]["who"] == {"reference": "Device/a"}
 
 
 @pytest.mark.parametrize(

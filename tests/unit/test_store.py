@@ -5,14 +5,14 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, text, update
 
 from plugin.review.states import State
 from plugin.settings import SettingsError
@@ -21,7 +21,7 @@ from plugin.store import migrate
 from plugin.store.audit import Event
 from plugin.store.records import Decision, DeliveryState, NewDraft, Outlook, StaleDraft
 from plugin.store.store import Store
-from plugin.store.tables import Base
+from plugin.store.tables import Base, DeliveryRow
 from plugin.store.vault import KEY_FILE, Vault, VaultError
 from tests.databases import EVERY_DATABASE
 
@@ -100,6 +100,23 @@ def test_an_outbox_job_waits_until_it_is_done(store: Store) -> None:
     remote = store.remote("test.e.1", "ehr")
     assert remote is not None
     assert (remote.claim_id, remote.etag, remote.version) == ("claim-9", 'W/"1"', 1)
+
+
+def test_a_delivery_that_cannot_be_begun_counts_as_a_try_and_leaves_alone_what_is_being_sent(store: Store) -> None:
+    """After a try that died with its process it counts too, or the next would have the name of one that is over."""
+    save(store, draft())
+    (job,) = store.pending()
+    assert store.take(job)
+    store.delivery_failed(job.draft.id, "the EHR answered 503")
+    assert not store.take(job)
+    (sending,) = store.pending()
+    assert (sending.attempts, sending.problem) == (1, None)
+    with store._sessions.begin() as session:
+        session.execute(update(DeliveryRow).values(taken_until=datetime.now(UTC) - timedelta(seconds=1)))
+    store.delivery_failed(job.draft.id, "the EHR answered 503")
+    (waiting,) = store.pending()
+    assert (waiting.attempts, waiting.problem) == (2, "the EHR answered 503")
+    assert store.take(waiting)
 
 
 def test_sealed_text_is_unreadable_in_the_file(store: Store, tmp_path: Path) -> None:
