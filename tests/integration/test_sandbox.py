@@ -427,7 +427,7 @@ def test_a_payer_whose_organization_cannot_be_read_makes_no_second_draft(
     """A login page in its place makes the visit wait, a closed door only where a draft for the payer stands."""
     name, provider = "h2014-group-60-minutes", live.settings.ehr.billing_provider or ""
     reader = live.read.__self__  # type: ignore[attr-defined]
-    read = reader._client.read
+    read = reader.client.read
 
     def closed(kind: str, logical_id: str) -> Any:
         if (kind, logical_id) == ("Organization", "payer-state-medicaid"):
@@ -436,10 +436,10 @@ def test_a_payer_whose_organization_cannot_be_read_makes_no_second_draft(
 
     if drafted:
         pipeline.code_visit(live, name)
-    reader._client.read = closed
+    reader.client.read = closed
     with pytest.raises(errors.EhrError, match=waits):
         pipeline.code_visit(live, name)
-    reader._client.read = read
+    reader.client.read = read
     pipeline.code_visit(live, name)
     (claim,) = claims_of(sandbox_base, name, provider)
     assert (claim["status"], claim["meta"]["versionId"]) == ("draft", "1")
