@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo demo-reset test test-browser pictures check lint types layers unit spec docs eval eval-llm attack bench oracle fuzz mutation test-llm test-without-cpt clean
+.PHONY: help setup demo demo-reset test test-browser pictures check lint types layers unit spec docs eval eval-llm attack bench oracle fuzz soak mutation test-llm test-without-cpt clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*## |^[a-z-]+:  *## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -35,7 +35,7 @@ test-browser: $(READY) ## the pages in Chromium (apt-get install chromium); with
 pictures: $(READY) ## the screenshots in docs/, taken anew
 	$(BIN)/python -m tests.browser.pictures
 
-check: $(READY) lint types layers ## the quick one, under a minute: no server, no browser
+check: $(READY) lint types layers ## the quick one, about two minutes: no FHIR server, no browser
 	$(BIN)/python -m pytest tests/unit tests/spec -m "not postgresql"
 
 test-without-cpt: $(READY) ## the rules as they are when the optional CPT folder is left out
@@ -71,6 +71,8 @@ bench: $(READY)  ## proofs per second, hostile notes, the pipeline's own time pe
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.reading
 	$(BIN)/python -m benchmarks.hooks
+	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.flow
 
 oracle: $(READY) ## a million sets of lines, and every minute of a day, against a second implementation; report in docs/proof/
 	$(BIN)/python -m tests.oracle --report docs/proof/oracle.md
@@ -78,6 +80,10 @@ oracle: $(READY) ## a million sets of lines, and every minute of a day, against 
 fuzz: $(READY)   ## a million random and mutated inputs to every reader, and as many proposals to the rules; reports in docs/proof/
 	$(BIN)/python -m tests.fuzz readers --report docs/proof/fuzz-readers.md
 	$(BIN)/python -m tests.fuzz rules --report docs/proof/fuzz-rules.md
+
+soak: $(READY)   ## 10,000 FHIR calls through a storm of faults, and 100 rounds of killed workers: lost, doubled, paid twice; reports in docs/proof/
+	$(BIN)/python -m tests.soak faults --report docs/proof/soak-faults.md
+	$(BIN)/python -m tests.soak kill --report docs/proof/soak-kill.md
 
 mutation: $(READY) ## thousands of small changes to the rules' code, each noticed by a test or justified; MODULES=caps for one
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock

@@ -126,6 +126,7 @@ def provenance(
     sources.append(_versioned("Encounter", visit.id, visit.version))
     resource: Json = {
         "resourceType": "Provenance",
+        "meta": {"tag": [{"system": systems.EXPLAINS_TAG, "code": claim_reference}]},
         "target": [{"reference": claim_reference}],
         "recorded": recorded.isoformat(timespec="seconds"),
         "reason": [_concept(systems.OBSERVATION_VALUE, "AIAST"), _concept(systems.ACT_REASON, "HPAYMT")],

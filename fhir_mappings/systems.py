@@ -28,6 +28,7 @@ DATA_ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason
 OURS = "https://claimwright.example/fhir"
 DRAFT_CLAIM_ID = f"{OURS}/sid/draft-claim"
 AI_SYSTEM_ID = f"{OURS}/sid/ai-system"
+EXPLAINS_TAG = f"{OURS}/sid/explains"  # a Provenance has no identifier: its tag says what it explains
 REVIEW_TAG = f"{OURS}/CodeSystem/review"
 
 CONFIDENTIALITY_ORDER = ("U", "L", "M", "N", "R", "V")

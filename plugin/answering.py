@@ -17,6 +17,7 @@ from plugin import official_files, proposals_file
 from plugin.ehr.errors import EhrError, NotFound, Refused, UnsafeUrl
 from plugin.evaluation.benchmark import UnusableBenchmark
 from plugin.proposers.protocol import ModelMisconfigured, ProposerError
+from plugin.release.fees import UnusableFees
 from plugin.settings import SettingsError
 from plugin.store.vault import VaultError
 
@@ -37,6 +38,7 @@ _WRONG = (
     codebook.CodebookError,
     official_files.UnusableTable,
     UnusableBenchmark,
+    UnusableFees,
     VaultError,
 )
 _LATER = (EhrError, ProposerError)

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from plugin.ehr import errors
 from plugin.ehr.capabilities import Capabilities
 from plugin.ehr.client import FhirClient
 from plugin.ehr.visits import VisitReader
-from plugin.settings import Settings
+from plugin.settings import Settings, SettingsError
 from plugin.site import Works
+from plugin.store.store import Store
 from plugin.workbench import Site
 
 if TYPE_CHECKING:
@@ -40,8 +42,16 @@ class Ehrs:
     def unattended_site(
         self, ehr_id: str, watch: Callable[[str], None] | None = None
     ) -> Iterator[tuple[Site, VisitReader]]:
-        """A site for work without a person."""
+        """A site for work without a person.
+
+        Raises:
+            Unauthorized: this EHR does not let us.
+        """
         ehr = self.settings.of_ehr(ehr_id).ehr
+        if not ehr.unattended:
+            raise errors.Unauthorized(
+                "this EHR lets us work without a person only with Backend Services, which are not set up (ehr.backend)"
+            )
         source = None
         if ehr.backend is not None:
             with self._lock:
@@ -62,3 +72,26 @@ class Ehrs:
             if fresh is None:
                 self._capabilities[ehr_id] = (time.monotonic(), reader.capabilities)
             yield site, reader
+
+
+@contextmanager
+def at_work(settings: Settings) -> Iterator[tuple[Store, Ehrs]]:
+    """The store and the EHRs for a process that works without a person.
+
+    Raises:
+        SettingsError: the extra `smart` is not installed.
+    """
+    try:
+        from plugin.ehr.oauth import OAuth
+        from plugin.keys import SigningKeys
+    except ImportError:
+        raise SettingsError("this needs the way into an EHR without a person: install claimwright[smart]") from None
+    store = Store.open(settings)
+    try:
+        oauth = OAuth(SigningKeys.of(settings), settings.limits)
+        try:
+            yield store, Ehrs(settings, Works.of(settings, store=store), oauth)
+        finally:
+            oauth.close()
+    finally:
+        store.close()

@@ -1,7 +1,8 @@
 """The command line. Results go to standard output, complaints to standard error; `--json` prints JSON and nothing else.
 
-Exit codes: 0 done (for `check`: every proposal is ready); 1 `check` held or rejected something; 2 the input or a setting
-is wrong; 3 the EHR or the model is not to be had now, try again.
+Exit codes: 0 done (for `check`: every proposal is ready); 1 `check` held or rejected something, `release` would make a file
+that is not valid, `audit verify` finds the history broken; 2 the input or a setting is wrong; 3 the EHR or the model is not
+to be had now, try again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from plugin.ehr import connect as ehr_connect
 from plugin.ehr.client import FhirClient
 from plugin.ehr.connect import Works
 from plugin.evaluation_cli import evaluate
+from plugin.queue_cli import COMMANDS as QUEUE_COMMANDS
+from plugin.release_cli import COMMANDS as RELEASE_COMMANDS
 from plugin.rulebook_cli import codebook_group, policy_group
 from plugin.settings import Settings
 from plugin.store.records import Draft
@@ -499,7 +502,7 @@ def _explain(store: Store, draft: Draft, quotes: bool) -> None:
 main.add_command(policy_group)
 main.add_command(codebook_group)
 main.add_command(evaluate)
-for command in WEB_COMMANDS:
+for command in (*QUEUE_COMMANDS, *RELEASE_COMMANDS, *WEB_COMMANDS):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Our tables say what is due (`store.arrivals`, the outbox); the engine (DBOS) runs it, within its limits, and takes up what
 died with a process. A workflow is handed ids alone and runs for seconds. The same work has the same name, so that beginning
-it twice is beginning it once: ehr/encounter/generation, and ehr/encounter/outbox job/attempt.
+it twice is beginning it once: ehr/encounter/generation, and ehr/encounter/outbox job/attempt/hour.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from plugin.ehr import errors
 from plugin.pipeline import EXPECTED
 from plugin.proposers.protocol import ModelMisconfigured
 from plugin.settings import Settings, SettingsError
+from plugin.store.records import Delivery
 from plugin.store.store import Store
 
 log = logging.getLogger("claimwright")
@@ -44,6 +46,8 @@ _LASTING = (
     ModelMisconfigured,
 )
 """Failures that time does not heal: a person looks, and asks for the next try."""
+
+_ANEW_SECONDS = 3600.0
 
 _running: Flow | None = None
 
@@ -104,7 +108,7 @@ class Flow:
         DBOS.register_queue(DELIVERIES, worker_concurrency=2, polling_interval_sec=poll)
         if pump:
             self._thread("pump", self._pump)
-            if engine.poll_seconds is not None:
+            if engine.poll_seconds:
                 self._thread("find", self._find)
             self._thread("keep", self._keep_house)
 
@@ -117,6 +121,11 @@ class Flow:
             thread.join(20)
         DBOS.destroy(workflow_completion_timeout_sec=20)
         _running = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and none of its threads has ended."""
+        return _running is self and not self._stopping.is_set() and all(t.is_alive() for t in self._threads)
 
     def nudge(self) -> None:
         """Something is due now: do not wait for the next look."""
@@ -134,10 +143,15 @@ class Flow:
             self.store.arrivals.handed_over(each)
             begun += 1
         for job in self.store.due_deliveries(open_to_us):
-            with SetWorkflowID(f"{job.draft.ehr_id}/{job.draft.encounter_id}/{job.id}/{job.attempts}"):
+            with SetWorkflowID(self._name(job)):
                 DBOS.enqueue_workflow(DELIVERIES, deliver, job.draft.ehr_id, job.draft.id)
             begun += 1
         return begun
+
+    def _name(self, job: Delivery) -> str:
+        """The name of a try, new each hour: the engine may have begun it in a process that died and never comes back."""
+        hour = int(time.time() // _ANEW_SECONDS)
+        return f"{job.draft.ehr_id}/{job.draft.encounter_id}/{job.id}/{job.attempts}/{hour}"
 
     def _pump(self) -> None:
         while not self._stopping.is_set():
@@ -203,11 +217,11 @@ class Flow:
                 pipeline.code_visit(site, encounter_id)
         except EXPECTED as problem:
             again = not isinstance(problem, _LASTING)
-            log.warning("Encounter/%s waits: %s", encounter_id, problem)
+            log.warning("a visit waits: %s", problem, extra={"ehr": ehr_id, "encounter": encounter_id})
             arrivals.failed(ehr_id, encounter_id, generation, str(problem), again=again)
             return "failed"
         except Exception as defect:  # a defect of ours: its kind is shown, the rest goes on
-            log.error("Encounter/%s failed: %s", encounter_id, type(defect).__name__)
+            log.error("a visit failed: %s", type(defect).__name__, extra={"ehr": ehr_id, "encounter": encounter_id})
             reason = f"a defect of Claimwright ({type(defect).__name__}); tell your administrator"
             arrivals.failed(ehr_id, encounter_id, generation, reason, again=True)
             return "failed"
@@ -229,7 +243,7 @@ class Flow:
             problem = str(failed)
             self.store.delivery_failed(draft_id, problem)
         except Exception as defect:
-            log.error("Encounter/%s: delivery failed: %s", draft.encounter_id, type(defect).__name__)
+            log.error("a delivery failed: %s", type(defect).__name__, extra={"ehr": ehr_id, "draft": draft_id})
             problem = f"a defect of Claimwright ({type(defect).__name__}); tell your administrator"
             self.store.delivery_failed(draft_id, problem)
         return "waits" if problem else "done"

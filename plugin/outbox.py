@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
+
 import prompts
+from fhir_mappings.views import Json
+from guardrails.visit import NoteSet
 from plugin import snapshot
-from plugin.destinations.ehr import ChangedElsewhere, EhrDestination
+from plugin.destinations.ehr import ChangedElsewhere, EhrDestination, Written
 from plugin.ehr.errors import EhrError, Forbidden, NotOffered, Refused
 from plugin.store.records import Delivery, DeliveryState, Draft
 from plugin.store.store import Store
 from plugin.workbench import Site, Understood
+
+_NO_PROVENANCE = (Forbidden, NotOffered, Refused)
 
 
 def deliver(site: Site, store: Store, understood: Understood, draft: Draft) -> tuple[bool, str | None]:
@@ -40,11 +47,19 @@ def _deliver_one(site: Site, destination: EhrDestination, store: Store, understo
     assert job.draft.claim is not None
     versions = [prompts.version(), snapshot.RULES_VERSION, site.codebook.version]
     known = store.remote(job.draft.id, destination.name)
-    written = destination.write(job.draft.claim, known, store.sent(job.draft.id, destination.name))
+
+    def overtaking(standing: Written, claim: Json | None) -> None:
+        """Its job was superseded, perhaps before it was explained. Of its sources only the visit is known for sure."""
+        visit = replace(understood.visit, version="", notes=NoteSet())
+        person = store.decided_by(job.draft.id, destination.name, claim)
+        with suppress(*_NO_PROVENANCE):
+            destination.explain(standing, visit, site.proposer.name, versions, person)
+
+    written = destination.write(job.draft.claim, known, store.sent(job.draft.id, destination.name), overtaking)
     store.written(job, written.claim_id, written.etag)
     try:
         destination.explain(written, understood.visit, site.proposer.name, versions, job.person)
         store.delivered(job)
-    except (Forbidden, NotOffered, Refused) as refused:
+    except _NO_PROVENANCE as refused:
         store.delivered(job, f"Provenance was not written: {refused}")
     return written.wrote

@@ -14,7 +14,6 @@ people decide, plugin.web what they see, plugin.release how approved drafts go o
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,12 +28,11 @@ from fhir_mappings.views import UnusableResource
 from fhir_mappings.visits import to_visit
 from guardrails import Finding, Proposal, Verdicts, candidates, check, read_notes, stopped
 from guardrails.codebook import Codebook
-from plugin import disclosures, drafts, outbox, privacy, snapshot, usage
+from plugin import disclosures, drafts, outbox, privacy, snapshot, tally, usage
 from plugin.ehr.errors import EhrError, Unreachable
 from plugin.proposers.protocol import ProposerError
 from plugin.settings import ConsentSource, EhrSettings, SettingsError
 from plugin.snapshot import Snapshot
-from plugin.store.audit import Event
 from plugin.store.records import StaleDraft
 from plugin.store.store import Store
 from plugin.store.vault import VaultError
@@ -82,6 +80,8 @@ def _code_once(site: Site, encounter_id: str) -> Result:
         )
     with site.timed("keep"):
         draft = drafts.keep(site, site.store, understood, taken, verdicts, before)
+    if draft.id not in before or before[draft.id].snapshot_key != taken.key:
+        tally.proved(verdicts)
     with site.timed("deliver"):
         wrote, problem = outbox.deliver(site, site.store, understood, draft)
     return Result(
@@ -207,18 +207,9 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Under
         answer = metered.asked(site.proposer, request) if metered else site.proposer.propose(request)
     if site.store:
         site.store.seal(taken.key, "notes", json.dumps({o.note.id: o.note.text for o in outgoing}))
-        sealed = site.store.seal(taken.key, "reply", answer.reply.model_dump_json())
+        text = answer.reply.model_dump_json()
+        sealed = site.store.seal_reply(taken.key, text, site.proposer.name, prompts.version())
         reply = Reply.model_validate_json(sealed)
-        site.store.audit.note(
-            Event.PROPOSED,
-            None,
-            visit.ehr_id,
-            f"Encounter/{visit.id}",
-            snapshot=taken.key,
-            proposer=site.proposer.name,
-            prompt=prompts.version(),
-            reply=hashlib.sha256(sealed.encode()).hexdigest(),
-        )
         return understood, (reply, outgoing)
     return understood, (answer.reply, outgoing)
 

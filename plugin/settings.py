@@ -218,13 +218,17 @@ class SignInSettings(_Group):
 
 
 class WebSettings(_Group):
-    """The pages. `public_url` is where browsers and EHRs find us; `idle_minutes` end a session that nobody uses."""
+    """The pages. `public_url` is where browsers and EHRs find us; `idle_minutes` end a session that nobody uses.
+
+    `metrics_token` lets who has it read `/metrics` from elsewhere than this machine.
+    """
 
     public_url: str = "http://localhost:8085"
     idle_minutes: float = 30.0
     session_hours: float = 12.0
     accept_by: AcceptBy = AcceptBy.CLINICIAN
     sign_in: SignInSettings | None = None
+    metrics_token: SecretStr | None = None
 
 
 class EngineSettings(_Group):
@@ -232,7 +236,7 @@ class EngineSettings(_Group):
 
     `in_web`: `claimwright serve` does it too; else only `claimwright worker` does. `name` tells this process from the
     others, and stays the same when it is started again: what died with it is taken up under that name. `visits_at_once`
-    and `visits_a_minute` bound what the model is asked for. `poll_seconds`: how often an EHR is asked for changes (None:
+    and `visits_a_minute` bound what the model is asked for. `poll_seconds`: how often an EHR is asked for changes (0 or None:
     never); `first_days`: how far back a new one is asked. `retention_days`: how long text is kept of visits that are closed.
     """
 
@@ -381,6 +385,13 @@ class ReleaseSettings(_Group):
         )
 
 
+class LogForm(StrEnum):
+    """How `serve` and `worker` log: lines to read, or a JSON object a line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Settings(BaseSettings):
     """All settings. Nested ones by double underscore: `CLAIMWRIGHT_EHR__BASE_URL`."""
 
@@ -400,6 +411,7 @@ class Settings(BaseSettings):
     database_url: str | None = None
     vault_key: SecretStr | None = None
     payers_file: Path | None = None
+    log: LogForm = LogForm.TEXT
 
     @classmethod
     def settings_customise_sources(

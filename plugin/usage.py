@@ -31,17 +31,16 @@ class Meter:
         Raises:
             OverLimit: too many requests of this visit today, of the last hour or of the last day.
         """
-        limits, now = self._settings.limits, datetime.now(UTC)
-        day = self._store.model_requests(since=now - timedelta(days=1))
-        hour = [r for r in day if r.at > now - timedelta(hours=1)]
-        visit = [r for r in day if (r.ehr_id, r.encounter_id) == (self._visit.ehr_id, self._visit.id)]
-        for what, made, most, window in (
-            ("this visit's requests of a day", visit, limits.model_requests_per_visit, timedelta(days=1)),
-            ("requests of an hour", hour, limits.model_requests_per_hour, timedelta(hours=1)),
-            ("requests of a day", day, limits.model_requests_per_day, timedelta(days=1)),
+        limits, now, day = self._settings.limits, datetime.now(UTC), timedelta(days=1)
+        this = (self._visit.ehr_id, self._visit.id)
+        for what, encounter, most, window in (
+            ("this visit's requests of a day", this, limits.model_requests_per_visit, day),
+            ("requests of an hour", None, limits.model_requests_per_hour, timedelta(hours=1)),
+            ("requests of a day", None, limits.model_requests_per_day, day),
         ):
-            if sum(r.requests for r in made) >= most:
-                free = (made[0].at + window).strftime("%Y-%m-%d %H:%M UTC") if made else "the limit is raised"
+            made, first = self._store.requests_since(now - window, encounter)
+            if made >= most:
+                free = (first + window).strftime("%Y-%m-%d %H:%M UTC") if first else "the limit is raised"
                 raise OverLimit(
                     f"Encounter/{self._visit.id}: the limit on {what} to the model ({most}) is reached; it waits until {free}"
                 )

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from plugin import logs
 from plugin import settings as settings_module
 from plugin.answering import answering
 from plugin.settings import Settings, SettingsError
@@ -38,8 +39,9 @@ def serve(host: str, port: int | None) -> None:
     settings = settings_module.load()
     here = port or urlsplit(settings.web.public_url).port or 8085
     click.echo(f"Claimwright is at {settings.web.public_url} (listening on {host}:{here}); press Ctrl-C to stop.")
+    logs.set_up(settings.log)
     uvicorn.run(
-        build(House.open(settings)), host=host, port=here, log_level="warning", access_log=False, server_header=False
+        build(House.open(settings)), host=host, port=here, log_config=None, access_log=False, server_header=False
     )
 
 

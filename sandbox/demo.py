@@ -24,12 +24,13 @@ from plugin import pipeline, site
 from plugin.cli import why
 from plugin.ehr.errors import EhrError
 from plugin.proposers.protocol import ProposerError
-from plugin.settings import Settings, SettingsError
+from plugin.review.states import State
+from plugin.settings import EngineSettings, SettingsError
 from plugin.web.app import build
 from plugin.web.house import House
 from plugin.workbench import Result
 from sandbox import ehr as sandbox_ehr
-from sandbox import fixtures, server
+from sandbox import fixtures, server, staging
 from sandbox.ehr import Ehr
 
 HERE = Path(__file__).resolve().parent
@@ -101,13 +102,18 @@ def demo(reset: bool, halves: str, port: int, app_port: int) -> None:
     here = server.free_port(app_port)
     try:
         with sandbox_ehr.running(STATE, f"http://localhost:{here}", port=port, halves=chosen) as ehr:
-            settings = ehr.settings(STATE / "claimwright")
-            with sandbox_ehr.serving(build(House.open(settings)), here):
-                failed = _code_all(console, settings, ehr, chosen, interactive)
+            # what changes from now on is found by polling; what is there already is coded below
+            engine = EngineSettings(first_days=0, poll_seconds=5, poll_overlap_minutes=0)
+            settings = ehr.settings(STATE / "claimwright", engine=engine)
+            house = House.open(settings)
+            with sandbox_ehr.serving(build(house), here):
+                failed = _code_all(console, house, ehr, chosen, interactive)
                 console.print(f"\nThe EHR: {ehr.url}/ (open a chart, then Claimwright in it)", markup=False)
+                console.print(f"The coders' queue: {ehr.app_url}/queue (sign in as Ines, Bo or Ada)", markup=False)
                 if interactive:
                     if _has_desktop():
                         webbrowser.open(f"{ehr.url}/chart/{_SHOWN}?open=1")
+                        webbrowser.open(f"{ehr.app_url}/queue")
                     console.input("It stays up for you to look around. Press Enter to stop it. ")
                 else:
                     console.print("It stops with the demo; run it in a terminal to keep it up and look around.")
@@ -121,12 +127,15 @@ def _has_desktop() -> bool:
     return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str, ...], interactive: bool) -> bool:
+def _code_all(console: Console, house: House, ehr: Ehr, halves: tuple[str, ...], interactive: bool) -> bool:
     rows: list[Row] = []
     written: list[str] = []
     failures: list[str] = []
     wanted = {f.name for half in halves for f in fixtures.load(half)}
-    with site.ehr_site(settings) as (live, reader), Progress(console=console, disable=not interactive) as progress:
+    with (
+        site.ehr_site(house.settings) as (live, reader),
+        Progress(console=console, disable=not interactive) as progress,
+    ):
         _say_proposer(console, live.proposer.name, live.proposer.host)
         visits = [v for v in reader.finished() if v in wanted]
         task = progress.add_task("coding visits", total=len(visits))
@@ -138,12 +147,16 @@ def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str,
                     written.append(visit)
                 if result.problem:  # the job waits in the outbox; one more try reconciles a lost answer
                     result = pipeline.code_visit(live, visit)
-                if result.problem:
+                theirs = result.draft is not None and result.draft.state is State.CHANGED_ELSEWHERE
+                if result.problem and not theirs:  # what somebody else changed waits for a person, and is in the queue
                     failures.append(f"{visit}: {result.problem}")
             except (EhrError, ProposerError, UnusableResource, UnwritableClaim) as problem:
                 failures.append(f"{visit}: {problem}")
             progress.advance(task)
         assert live.store is not None
+        if "development" in halves:
+            staging.stage(live, live.store, ehr.upstream, house.ehrs.unattended_site)
+        states = live.store.queue.counts()
         claims = {d.encounter_id: live.store.remote(d.id, "ehr") for d in live.store.drafts() if d.claim}
     console.print(table(rows, colour=interactive))
     _count(console, rows)
@@ -156,6 +169,8 @@ def _code_all(console: Console, settings: Settings, ehr: Ehr, halves: tuple[str,
         console.print(
             f"Nothing new: the same visits, the same drafts. Nothing was written; {total} draft Claims stand in the EHR."
         )
+    listed = ", ".join(f"{count} {state.value}" for state, count in sorted(states.items()))
+    console.print(f"In the queue: {listed}.", markup=False)
     shown = next((c for c in claims.values() if c), None)
     if shown:
         console.print("\nRead a draft back from the FHIR server behind the EHR's door:", markup=False)

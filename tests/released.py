@@ -17,24 +17,13 @@ from fhir_mappings.records import VisitRecord
 from plugin import drafts
 from plugin.pipeline import look, prove
 from plugin.release.x12 import Envelope
-from plugin.settings import ReleaseSettings, Settings
+from plugin.settings import Settings
 from plugin.site import bundle_site
 from sandbox import fixtures
 
 Json = dict[str, Any]
 
-RELEASE = ReleaseSettings(
-    submitter_id="RIVERBEND01",
-    submitter_name="Riverbend Community Behavioral Health",
-    contact_name="Billing office",
-    contact_phone="9375550100",
-    receiver_id="CLEARING01",
-    receiver_name="Example Clearinghouse",
-    billing_tax_id="12-3456789",
-    billing_zip="45501-1234",
-    filing_indicator="CI",
-    filing_indicators={"EXAMPLE-MEDICAID": "MC", "MEDICARE-B": "MB"},
-)
+RELEASE = fixtures.RELEASE
 ENVELOPE = Envelope.of(RELEASE, interchange=41, group=42, transaction=43, at=datetime(2026, 3, 9, 8, 5))  # noqa: DTZ001
 
 NAMES = (

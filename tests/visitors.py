@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 
+from plugin.store.people import Role
 from plugin.web.house import House
 from sandbox.ehr import Ehr
 from sandbox.ehr.authorization import Launch
@@ -50,6 +51,15 @@ class Visitor:
         """The same for a visit of a patient whose id does not follow from it."""
         handle = ehr.authorization.launch(Launch(person, patient, visit))
         return self.settled(self.follow(f"/launch?{urlencode({'iss': ehr.base, 'launch': handle})}"))
+
+    def sign_in(self, house: House, ehr: Ehr, person: str, *roles: Role) -> str:
+        """Sign in outside the EHR as one of its staff, with these roles; the account."""
+        where = self.get("/sign-in/provider").headers["location"]
+        back = httpx.get(f"{ehr.issuer}/authorize", params=query_of(where) | {"person": person}).headers["location"]
+        self.follow(back)
+        account = f"sign-in|{person}"
+        house.people.set_roles(account, roles)
+        return account
 
     def settled(self, page: httpx.Response) -> httpx.Response:
         """The page of a visit once its coding is done."""

@@ -119,7 +119,8 @@ class VisitReader:
         queue = [w for w in wanted if w.partition("/")[0] in kinds]
         seen = set(queue)
         for reference in queue:
-            resource = self._optional(reference, problems)
+            read = self._deciding if reference.startswith("Account/") else self._optional
+            resource = read(reference, problems)
             if resource is None:
                 continue
             yield resource
@@ -146,7 +147,7 @@ class VisitReader:
             for payor in map(reference_of, objects(coverage.get("payor"))):
                 if payor.startswith("Organization/") and payor not in seen:
                     seen.add(payor)
-                    organization = self._optional(payor, problems)
+                    organization = self._deciding(payor, problems)
                     if organization is not None:
                         yield organization
 
@@ -174,4 +175,12 @@ class VisitReader:
             return self.client.read(kind, logical_id)
         except (*CLOSED, errors.NotFhir) as problem:
             problems.append(str(problem))
+            return None
+
+    def _deciding(self, reference: str, problems: list[str]) -> Json | None:
+        """What decides the payer, and by it which draft is the visit's: a login page in its place makes the visit wait."""
+        try:
+            return self.client.read(*reference.split("/", 1))
+        except CLOSED as problem:
+            problems.append(f"Coverage: {problem}")
             return None

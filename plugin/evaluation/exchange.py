@@ -15,7 +15,7 @@ from guardrails.codebook import Codebook
 from plugin import pipeline, privacy
 from plugin.evaluation import benchmark
 from plugin.evaluation.benchmark import Fixture, UnusableBenchmark
-from plugin.evaluation.scores import Nobody, site_for
+from plugin.evaluation.scores import understood_of
 from plugin.proposers.protocol import Answer, InvalidReply, ModelRefused, ModelUnavailable
 from plugin.settings import Limits
 from prompts import ProposalRequest, ReplySize, judged_model, reply_of
@@ -53,8 +53,7 @@ def requests(root: Path, half: str, model: str, book: Codebook, limits: Limits) 
 
 def request_of(root: Path, fixture: Fixture, book: Codebook) -> ProposalRequest | None:
     """What a model is asked about a visit; None where nothing is to be asked."""
-    site = site_for(root, fixture, Nobody(), book)
-    understood = pipeline.understand(site, site.read(fixture.name))
+    site, understood = understood_of(root, fixture, book)
     if stopped(understood.visit, understood.context):
         return None
     try:

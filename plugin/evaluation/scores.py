@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from guardrails import Proposal, Verdicts, candidates
+from guardrails import candidates
 from guardrails.codebook import Codebook
 from guardrails.evidence import find
 from guardrails.visit import Visit
@@ -27,7 +27,7 @@ from plugin.evaluation.benchmark import Fixture
 from plugin.proposers.protocol import Answer, Proposer, ProposerError
 from plugin.settings import ModelSettings, Payers, Settings
 from plugin.site import bundle_records
-from plugin.workbench import Result, Site
+from plugin.workbench import Result, Site, Understood
 from prompts import ProposalRequest
 
 AS_OF = date(2026, 11, 23)
@@ -180,8 +180,9 @@ def run(
             watch(fixture)
         asked = None if position % step else proposer_for(fixture)
         outcomes.append(_outcome(root, fixture, asked, book, prices or ModelSettings()))
-        _prove_cases(root, fixture, book, right, audit)
-        listed = _listed(root, fixture, book, listed)
+        site, understood = understood_of(root, fixture, book)
+        _prove_cases(site, understood, fixture, right, audit)
+        listed = _listed(understood, fixture, book, listed)
     return _board(
         outcomes,
         name=name,
@@ -206,6 +207,12 @@ def site_for(root: Path, fixture: Fixture, proposer: Proposer, book: Codebook) -
         read=lambda _: record,
         today=lambda: AS_OF,
     )
+
+
+def understood_of(root: Path, fixture: Fixture, book: Codebook) -> tuple[Site, Understood]:
+    """A visit as the rules see it, and the site to prove on; nobody is asked for proposals."""
+    site = site_for(root, fixture, Nobody(), book)
+    return site, pipeline.understand(site, site.read(fixture.name))
 
 
 class Nobody:
@@ -278,7 +285,7 @@ def _stands(words: str, visit: Visit) -> bool:
 
 
 def _prove_cases(
-    root: Path, fixture: Fixture, book: Codebook, right: Counter[str], audit: dict[str, Counter[str]]
+    site: Site, understood: Understood, fixture: Fixture, right: Counter[str], audit: dict[str, Counter[str]]
 ) -> None:
     """The writers' own proposals: how many right ones stand, and how many of the audit's failures are caught."""
     lacking = {AUDITED[e]: each["code"] for each in fixture.lacking for e in each["elements"] if e in AUDITED}
@@ -286,7 +293,7 @@ def _prove_cases(
     for case in fixture.cases:
         if not case.proposals:
             continue
-        verdicts = _proved(root, fixture, book, case.proposals).verdicts
+        verdicts = pipeline.prove(site, understood, case.proposals).verdicts
         for verdict, expected in zip(verdicts, case.outcomes, strict=True):
             stands = verdict.outcome.value == "ready"
             if case.name == "as documented" and expected["outcome"] == "ready":
@@ -299,18 +306,11 @@ def _prove_cases(
                 audit["wrong code"].update({"all": 1, "caught": int(not stands)})
 
 
-def _listed(root: Path, fixture: Fixture, book: Codebook, so_far: Share) -> Share:
+def _listed(understood: Understood, fixture: Fixture, book: Codebook, so_far: Share) -> Share:
     """How many gold codes stand on the closed list that a proposer is asked about."""
-    site = site_for(root, fixture, Nobody(), book)
-    understood = pipeline.understand(site, site.read(fixture.name))
     found = candidates(understood.visit, understood.readings.values(), book, understood.policy)
     codes = {code.code for code in found}
     return Share(so_far.count + sum(g["code"] in codes for g in fixture.gold), so_far.of + len(fixture.gold))
-
-
-def _proved(root: Path, fixture: Fixture, book: Codebook, proposals: tuple[Proposal, ...]) -> Verdicts:
-    site = site_for(root, fixture, Nobody(), book)
-    return pipeline.prove(site, pipeline.understand(site, site.read(fixture.name)), proposals)
 
 
 def _board(outcomes: Sequence[Outcome], **about: Any) -> Scoreboard:

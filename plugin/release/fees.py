@@ -60,8 +60,9 @@ class Fees:
     """The prices of a site."""
 
     def __init__(self, rows: Iterable[Fee]) -> None:
+        self.rows = tuple(rows)
         self._by_code: dict[str, list[Fee]] = defaultdict(list)
-        for row in rows:
+        for row in self.rows:
             self._by_code[row.code].append(row)
 
     def charge(self, line: Line, on: date, payer: str | None = None) -> int | None:

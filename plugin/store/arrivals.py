@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from plugin.review.states import State
 from plugin.store.queue import Queue
 from plugin.store.tables import ArrivalRow, PollRow, SeenRow
+
+T = TypeVar("T")
 
 _LOST_AFTER = timedelta(hours=1)
 _AT_THE_ENGINE = 200
@@ -67,6 +70,9 @@ class Arrivals:
 
     def found(self, ehr_id: str, encounter_id: str, by: str, version: str | None = None) -> bool:
         """A visit that should be coded; whether that is news. A `version` that was seen before is no news."""
+        return _or_after_another(lambda: self._found(ehr_id, encounter_id, by, version))
+
+    def _found(self, ehr_id: str, encounter_id: str, by: str, version: str | None) -> bool:
         now = datetime.now(UTC)
         with self._db.begin() as db:
             if version is not None:
@@ -204,6 +210,9 @@ class Arrivals:
 
     def poll(self, ehr_id: str) -> datetime | bool | None:
         """Take the turn to ask an EHR; False where another process has it, else how far it was asked."""
+        return _or_after_another(lambda: self._poll(ehr_id))
+
+    def _poll(self, ehr_id: str) -> datetime | bool | None:
         now = datetime.now(UTC)
         with self._db.begin() as db:
             row = db.get(PollRow, ehr_id, with_for_update=True)
@@ -229,6 +238,14 @@ class Arrivals:
         """How far each EHR was asked."""
         with self._db() as db:
             return {r.ehr_id: Polled(r.through, r.polled_at, r.problem) for r in db.scalars(select(PollRow))}
+
+
+def _or_after_another(insert: Callable[[], T]) -> T:
+    """Do it; where another process inserted the same row at that moment, do it again, after that one."""
+    try:
+        return insert()
+    except IntegrityError:
+        return insert()
 
 
 def _arrival(row: ArrivalRow) -> Arrival:

@@ -38,6 +38,8 @@ class Event(StrEnum):
     WRITTEN = "written to the EHR"
     QUERIED = "query sent"
     ANSWERED = "query answered"
+    PICKED = "picked for another look"
+    LOOKED_AGAIN = "looked at again"
     RELEASED = "released"
     ISSUED_AGAIN = "issued again"
     SIGNED_IN = "signed in"

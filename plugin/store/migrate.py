@@ -6,11 +6,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
@@ -45,6 +48,17 @@ def _transaction(engine: Engine) -> Iterator[Connection]:
         finally:
             if unchecked:
                 driver.execute("PRAGMA foreign_keys=ON")
+
+
+def at_head(engine: Engine) -> bool:
+    """Whether a database has the newest tables."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == _head()
+
+
+@cache
+def _head() -> str | None:
+    return ScriptDirectory.from_config(configuration(None)).get_current_head()
 
 
 def configuration(connection: object) -> Config:

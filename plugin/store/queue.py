@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -14,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from fhir_mappings.views import Json
 from plugin.review.states import State, step
-from plugin.store.audit import Audit, Event
+from plugin.store.audit import Audit
 from plugin.store.tables import DraftRow, QueueMarkRow, QueueRow
 
 PAGE = 50
@@ -172,12 +171,10 @@ class Queue:
         """What the list can be filtered by: payers, clinicians, codes and rules that it holds."""
         with self._db() as db:
             return {
-                "payer": [p for p in db.scalars(select(QueueRow.payer).distinct().order_by(QueueRow.payer)) if p],
-                "clinician": [
-                    c for c in db.scalars(select(QueueRow.clinician_id).distinct().order_by(QueueRow.clinician_id)) if c
-                ],
-                "code": _marks(db, "code"),
-                "rule": _marks(db, "rule"),
+                "payer": _distinct(db, QueueRow.payer),
+                "clinician": _distinct(db, QueueRow.clinician_id),
+                "code": _distinct(db, QueueMarkRow.value, QueueMarkRow.kind == "code"),
+                "rule": _distinct(db, QueueMarkRow.value, QueueMarkRow.kind == "rule"),
             }
 
     def item(self, item_id: str) -> Item | None:
@@ -244,11 +241,6 @@ class Queue:
         row = db.get(QueueRow, item_id, populate_existing=True)
         return row is not None and row.owner == account_id and row.owner_until is not None and row.owner_until > now
 
-    def read(self, item: Item, account_id: str, notes: Sequence[tuple[str, str]]) -> None:
-        """Somebody read a visit's notes: who, which, as ids and hashes."""
-        listed = [{"note": note, "hash": digest} for note, digest in notes]
-        self._audit.note(Event.NOTE_READ, account_id, item.ehr_id, item.id, notes=listed)
-
 
 def _visit_key(ehr_id: str, encounter_id: str) -> str:
     return f"visit:{ehr_id}/{encounter_id}"
@@ -282,9 +274,12 @@ def _where(query: Select[Any], wanted: Filter) -> Select[Any]:
     return query
 
 
-def _marks(db: Session, kind: str) -> list[str]:
-    query = select(QueueMarkRow.value).where(QueueMarkRow.kind == kind).distinct().order_by(QueueMarkRow.value)
-    return list(db.scalars(query))
+def _distinct(db: Session, column: Any, *where: Any) -> list[str]:
+    """A column's values in their order, each found by one step in its index: neither database does that by itself."""
+    first = select(func.min(column).label("value")).where(*where).cte("stepping", recursive=True)
+    onward = select(func.min(column)).where(column > first.c.value, *where).scalar_subquery()
+    steps = first.union_all(select(onward).where(first.c.value.is_not(None)))
+    return list(db.scalars(select(steps.c.value).where(steps.c.value.is_not(None))))
 
 
 def _said(verdicts: Json) -> tuple[list[str], list[str], bool]:

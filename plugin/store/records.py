@@ -172,7 +172,7 @@ def draft_of(row: DraftRow) -> Draft:
     )
 
 
-def decision_of(row: DecisionRow) -> Decision:
+def decision_of(row: DecisionRow, words: str | None = None) -> Decision:
     return Decision(
         id=row.id,
         draft_id=row.draft_id,
@@ -184,6 +184,7 @@ def decision_of(row: DecisionRow) -> Decision:
         lines=tuple(row.lines),
         proposal=row.proposal,
         reason=row.reason,
+        comment=words,
         at=row.at,
     )
 

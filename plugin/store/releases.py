@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, defer, sessionmaker
 
 from fhir_mappings.views import Json
 from plugin.review.states import State, step
@@ -64,6 +65,12 @@ class Releases:
         Raises:
             Overtaken: one of them is not approved any more as it was, or somebody else just released; nothing went out.
         """
+        try:
+            return self._release(number, drafts, form, by, report, file)
+        except IntegrityError:  # somebody else's batch has that number, or one of the drafts, since a moment
+            raise Overtaken("release") from None
+
+    def _release(self, number: int, drafts: Sequence[Draft], form: str, by: str, report: Json, file: bytes) -> Batch:
         now = datetime.now(UTC)
         digest = hashlib.sha256(file).hexdigest()
         with self._db.begin() as db:
@@ -98,11 +105,18 @@ class Releases:
             self._audit.record(db, Event.RELEASED, by, None, f"batch/{number}", form=form, drafts=ids, digest=digest)
         return Batch(number, now, by, form, report, digest, tuple(ids))
 
-    def batches(self) -> list[Batch]:
-        """All batches, the newest first."""
+    def batches(self, most: int | None = None) -> list[Batch]:
+        """The batches without their files, the newest first."""
+        query = select(BatchRow).options(defer(BatchRow.file)).order_by(BatchRow.id.desc()).limit(most)
         with self._db() as db:
-            rows = list(db.scalars(select(BatchRow).order_by(BatchRow.id.desc())))
+            rows = list(db.scalars(query))
             return [self._batch(db, row) for row in rows]
+
+    def file(self, number: int) -> tuple[Batch, bytes] | None:
+        """A batch and its file, for who just released it; anybody else asks for it `again`."""
+        with self._db() as db:
+            row = db.get(BatchRow, number)
+            return (self._batch(db, row), self._vault.open_bytes(row.file)) if row and row.file else None
 
     def again(self, number: int, by: str) -> tuple[Batch, bytes] | None:
         """A batch and its file as it went out, to be issued again.
@@ -117,6 +131,12 @@ class Releases:
             file = self._vault.open_bytes(row.file)
             self._audit.record(db, Event.ISSUED_AGAIN, by, None, f"batch/{number}", digest=row.digest)
             return self._batch(db, row), file
+
+    def drafts_of(self, number: int) -> list[str]:
+        """The drafts that went out with a batch."""
+        with self._db() as db:
+            query = select(ReleasedRow.draft_id).where(ReleasedRow.batch_id == number).order_by(ReleasedRow.draft_id)
+            return list(db.scalars(query))
 
     def batch_of(self, draft_id: str) -> int | None:
         """The batch that a draft went out with."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
@@ -44,6 +44,7 @@ from plugin.store.records import (
     draft_of,
 )
 from plugin.store.releases import Releases
+from plugin.store.second_looks import SecondLooks
 from plugin.store.tables import (
     CardRow,
     DecisionRow,
@@ -56,7 +57,7 @@ from plugin.store.tables import (
     SnapshotRow,
     VisitKeyRow,
 )
-from plugin.store.vault import Vault
+from plugin.store.vault import Vault, VaultError
 
 _AGAIN_AFTER = timedelta(seconds=15)
 _SENDING = timedelta(minutes=4)  # longer than a write with all its answers may take
@@ -92,6 +93,7 @@ class Store:
         self.arrivals = Arrivals(self._sessions, self.queue)
         self.queries = Queries(self._sessions, vault, self._visit_key, self.audit)
         self.releases = Releases(self._sessions, vault, self.queue, self.audit)
+        self.second_looks = SecondLooks(self._sessions, self.audit)
 
     @classmethod
     def open(cls, settings: Settings) -> Store:
@@ -109,6 +111,14 @@ class Store:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+    def at_head(self) -> bool:
+        """Whether the tables are the newest ones. It fails where the database does not answer."""
+        return migrate.at_head(self._engine)
+
+    def reading(self) -> Session:
+        """A session for reading what spans many drafts: select columns, and let them stream."""
+        return self._sessions()
 
     # --- snapshots and sealed text ---
 
@@ -143,12 +153,42 @@ class Store:
         assert kept is not None
         return kept
 
-    def _insert_once(self, row: SnapshotRow | SealedRow | VisitKeyRow, key: object) -> None:
-        """Insert a row unless its key is there; another process may be first at any moment."""
+    def seal_reply(self, snapshot_key: str, reply: str, proposer: str, prompt: str) -> str:
+        """Keep a proposer's reply and tell the history of it, both or neither. Returns what is kept, the first that came."""
+        wrapped = self._visit_key(snapshot_key)
+        row = SealedRow(snapshot_key=snapshot_key, kind="reply", ciphertext=self._vault.seal(wrapped, reply))
+
+        def tell(session: Session) -> None:
+            of = session.get_one(SnapshotRow, snapshot_key)
+            self.audit.record(
+                session,
+                Event.PROPOSED,
+                None,
+                of.ehr_id,
+                f"Encounter/{of.encounter_id}",
+                snapshot=snapshot_key,
+                proposer=proposer,
+                prompt=prompt,
+                reply=hashlib.sha256(reply.encode()).hexdigest(),
+            )
+
+        self._insert_once(row, (snapshot_key, "reply"), tell)
+        kept = self.unseal(snapshot_key, "reply")
+        assert kept is not None
+        return kept
+
+    def _insert_once(
+        self,
+        row: SnapshotRow | SealedRow | VisitKeyRow,
+        key: object,
+        tell: Callable[[Session], None] = lambda _: None,
+    ) -> None:
+        """Insert a row unless its key is there; another process may be first at any moment. `tell` goes with the row."""
         try:
             with self._sessions.begin() as session:
                 if session.get(type(row), key) is None:
                     session.add(row)
+                    tell(session)
         except IntegrityError:
             return
 
@@ -260,6 +300,17 @@ class Store:
                 ModelRequest(**{f.name: getattr(row, f.name) for f in fields(ModelRequest)})
                 for row in session.scalars(query)
             ]
+
+    def requests_since(self, since: datetime, encounter: tuple[str, str] | None = None) -> tuple[int, datetime | None]:
+        """How many requests models got since an instant, all or about one visit; and when the first of them was."""
+        query = select(func.sum(ModelRequestRow.requests), func.min(ModelRequestRow.at)).where(
+            ModelRequestRow.at > since
+        )
+        if encounter is not None:
+            query = query.where(ModelRequestRow.ehr_id == encounter[0], ModelRequestRow.encounter_id == encounter[1])
+        with self._sessions() as session:
+            count, first = session.execute(query).one()
+            return int(count or 0), first
 
     # --- drafts ---
 
@@ -474,10 +525,27 @@ class Store:
             return draft_of(row)
 
     def decisions(self, draft_id: str) -> list[Decision]:
-        """What people decided of a draft, oldest first."""
-        query = select(DecisionRow).where(DecisionRow.draft_id == draft_id).order_by(DecisionRow.id)
+        """What people decided of a draft, oldest first, with their words where they were not purged."""
+        query = (
+            select(DecisionRow, VisitKeyRow.wrapped)
+            .join(SnapshotRow, SnapshotRow.key == DecisionRow.snapshot_key)
+            .outerjoin(
+                VisitKeyRow,
+                (VisitKeyRow.ehr_id == SnapshotRow.ehr_id) & (VisitKeyRow.encounter_id == SnapshotRow.encounter_id),
+            )
+            .where(DecisionRow.draft_id == draft_id)
+            .order_by(DecisionRow.id)
+        )
         with self._sessions() as session:
-            return [decision_of(row) for row in session.scalars(query)]
+            return [decision_of(row, self._words(wrapped, row.comment)) for row, wrapped in session.execute(query)]
+
+    def _words(self, wrapped: bytes | None, sealed: bytes | None) -> str | None:
+        if sealed is None:
+            return None
+        try:
+            return self._vault.open(wrapped, sealed)
+        except VaultError:
+            return None
 
     def open_drafts_of(self, ehr_id: str, clinician_id: str) -> list[Draft]:
         """A clinician's visits that wait for a person, the oldest date of service first."""
@@ -597,9 +665,17 @@ class Store:
         return [job for job, at in found if at + _AGAIN_AFTER * min(4**job.attempts, 240) <= now]
 
     def delivery_failed(self, draft_id: str, problem: str) -> None:
-        """A draft's jobs could not even be begun: they wait, and say why."""
-        for job in self.pending(draft_id):
-            self.not_delivered(job, problem)
+        """A draft's jobs could not even be begun: they wait, and say why. What somebody is sending just now is theirs.
+
+        It counts as a try also where one before died with its process, so that the next has a name of its own.
+        """
+        now = datetime.now(UTC)
+        query = select(DeliveryRow).where(DeliveryRow.draft_id == draft_id, DeliveryRow.state == DeliveryState.PENDING)
+        free = DeliveryRow.taken_until.is_(None) | (DeliveryRow.taken_until < now)
+        with self._sessions.begin() as session:
+            for row in session.scalars(query.where(free).with_for_update()):
+                row.attempts, row.taken_until = row.attempts + 1, None
+                row.problem, row.updated_at = problem[:300], now
 
     def take(self, job: Delivery) -> bool:
         """Take a waiting job to send it; nobody else then does, until it is done or a few minutes passed."""
@@ -633,6 +709,13 @@ class Store:
         )
         with self._sessions() as session:
             return list(session.scalars(query.order_by(DeliveryRow.id.desc())))
+
+    def decided_by(self, draft_id: str, destination: str, claim: Json | None) -> str | None:
+        """Who decided the version that this Claim is, as queued; None where nobody did."""
+        query = select(DeliveryRow).where(DeliveryRow.draft_id == draft_id, DeliveryRow.destination == destination)
+        with self._sessions() as session:
+            jobs = session.scalars(query.order_by(DeliveryRow.id.desc()))
+            return next((job.person for job in jobs if job.claim == claim), None)
 
     def written(self, job: Delivery, claim_id: str, etag: str | None) -> None:
         """The Claim is written: keep where it stands and its ETag after our write, before anything else is tried."""

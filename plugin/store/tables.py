@@ -307,6 +307,8 @@ class QueueRow(Base):
         Index("ix_queue_state_since", "state", "since", "id"),
         Index("ix_queue_encounter", "encounter_id"),
         Index("ix_queue_patient", "patient_id"),
+        Index("ix_queue_payer", "payer"),
+        Index("ix_queue_clinician", "clinician_id"),
     )
 
     id: Mapped[str] = mapped_column(String(160), primary_key=True)

@@ -18,7 +18,15 @@ def home(request: Request) -> Response:
     if session is None:
         return RedirectResponse("/sign-in", status_code=303)
     own = [each for each in house.people.launches(session.id) if each.tokens_of is None][:5]
-    return page(request, "home.html", signed_in=session, launches=own, is_admin=session.account.may(Role.ADMIN))
+    return page(
+        request,
+        "home.html",
+        signed_in=session,
+        launches=own,
+        is_admin=session.account.may(Role.ADMIN),
+        is_coder=session.account.may(Role.CODER, Role.SUPERVISOR),
+        may_release=session.account.may(Role.SUPERVISOR, Role.ADMIN),
+    )
 
 
 def admin(request: Request) -> Response:
@@ -64,7 +72,7 @@ def roles(request: Request) -> Response:
             title="Somebody must administer",
             advice="Make another account an administrator first.",
         )
-    house.people.set_roles(account, wanted)
+    house.people.set_roles(account, wanted, session.account.id)
     return RedirectResponse("/admin", status_code=303)
 
 

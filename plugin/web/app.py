@@ -18,9 +18,20 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plugin.web import admin, hooks, signing_in, visit_page
+from plugin.web import (
+    admin,
+    hooks,
+    queue_page,
+    releases_page,
+    review_page,
+    signing_in,
+    visit_page,
+    visits_api,
+    watching,
+)
 from plugin.web.house import House
 from plugin.web.pages import STATIC, page
+from plugin.web.supervisor import supervisor, table
 
 _MOST_BODY_BYTES = 1024 * 1024
 _HOOKS = "/cds-services"
@@ -51,6 +62,8 @@ def build(house: House) -> Starlette:
         routes=[
             Route("/", admin.home),
             Route("/healthz", lambda _: PlainTextResponse("ok")),
+            Route("/readyz", watching.ready),
+            Route("/metrics", watching.metrics),
             Route("/launch", signing_in.launch),
             Route("/callback", signing_in.callback),
             Route("/sign-in", signing_in.sign_in),
@@ -62,15 +75,32 @@ def build(house: House) -> Starlette:
             Route("/v/{launch}/visits", visit_page.visits),
             Route("/v/{launch}/open", with_form(visit_page.open_visit), methods=["POST"]),
             Route("/v/{launch}/{action}", with_form(visit_page.decide), methods=["POST"]),
+            Route("/queue", queue_page.queue),
+            Route("/queue/bulk", with_form(queue_page.bulk), methods=["POST"]),
+            Route("/queue/bulk/approve", with_form(queue_page.bulk_approve), methods=["POST"]),
+            Route("/queue/retry", with_form(queue_page.retry), methods=["POST"]),
+            Route("/queue/next", review_page.following),
+            Route("/queue/previous", review_page.previous),
+            Route("/queue/item/{item}", review_page.review),
+            Route("/queue/item/{item}/ahead", review_page.ahead),
+            Route("/queue/item/{item}/{action}", with_form(review_page.decide), methods=["POST"]),
+            Route("/releases", releases_page.releases),
+            Route("/releases/preview", with_form(releases_page.preview), methods=["POST"]),
+            Route("/releases/release", with_form(releases_page.release), methods=["POST"]),
+            Route("/releases/{number:int}/file", with_form(releases_page.file), methods=["POST"]),
             Route("/admin", admin.admin),
             Route("/admin/end", with_form(admin.end), methods=["POST"]),
             Route("/admin/roles", with_form(admin.roles), methods=["POST"]),
+            Route("/supervisor", supervisor),
+            Route("/supervisor/{table}.csv", table),
             Route(_HOOKS, hooks.discovery, middleware=from_browsers),
             Route(service, with_body(hooks.service), methods=["POST"], middleware=from_browsers),
             Route(f"{service}/feedback", with_body(hooks.feedback), methods=["POST"], middleware=from_browsers),
+            Route("/api/visits", with_body(visits_api.found), methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[
+            Middleware(watching.Counting, house=house),
             Middleware(Headers, frames=sorted(_frames(house))),
             Middleware(RequestBodyLimitMiddleware, max_body_size=_MOST_BODY_BYTES),
             Middleware(CrossOriginProtection, exempt_paths=[_HOOKS]),  # its callers prove who they are by signed tokens

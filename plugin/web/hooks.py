@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 import httpx
 from starlette.requests import Request
@@ -17,16 +16,15 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_mappings import systems
 from fhir_mappings.views import Json, is_id, objects, reference_of
-from plugin.ehr.oauth import SignInError
 from plugin.ehr.urls import resolve
 from plugin.review.desk import Action
-from plugin.review.states import State
+from plugin.review.states import FOR_CLINICIAN, State
 from plugin.settings import EhrSettings
 from plugin.store.records import Draft
+from plugin.web.callers import NotTheCaller, body_of, caller, refusal
 from plugin.web.house import House
 
 NOTE_SIGNED = "example.claimwright.note-sign"
-_ALGORITHMS = ["ES384", "RS384", "ES256", "RS256"]
 _FALLBACK_SECONDS = 0.3
 _MOST_BYTES = 1024 * 1024
 _OVERRIDES = {"not-billable": "The visit is not billable", "later": "I will do it later"}
@@ -52,16 +50,12 @@ SERVICES: list[Json] = [
 ]
 
 
-class NotTheCaller(Exception):
-    """The caller did not prove who it is. It is told no more than that."""
-
-
 def discovery(request: Request) -> Response:
     """The services. Where callers are registered, only they are told."""
     house: House = request.app.state.house
     try:
         if any(ehr.hooks.callers for ehr in house.settings.ehrs):
-            _caller(request, house)
+            caller(request, house)
     except NotTheCaller:
         return Response(status_code=401)
     return JSONResponse({"services": SERVICES})
@@ -72,19 +66,19 @@ def service(request: Request) -> Response:
     house: House = request.app.state.house
     known = next((s for s in SERVICES if s["id"] == request.path_params["service"]), None)
     try:
-        ehr = _caller(request, house)
+        ehr = caller(request, house)
     except NotTheCaller:
         return Response(status_code=401)
-    body = _body(request)
+    body = body_of(request)
     if known is None:
-        return _outcome(404, "not-found", "no such service")
+        return refusal(404, "not-found", "no such service")
     if body is None or body.get("hook") != known["hook"] or not body.get("hookInstance"):
-        return _outcome(400, "invalid", "hook, hookInstance and context are needed, as discovery says")
+        return refusal(400, "invalid", "hook, hookInstance and context are needed, as discovery says")
     said = body.get("context")
     context: Json = said if isinstance(said, dict) else {}
     patient, encounter = _id(context, "patientId"), _id(context, "encounterId")
     if patient is None or (known["hook"] == NOTE_SIGNED and encounter is None):
-        return _outcome(412, "required", "context.patientId (and encounterId for a signed note) is needed")
+        return refusal(412, "required", "context.patientId (and encounterId for a signed note) is needed")
     drafts = house.store.drafts_of_patient(ehr.id, patient, encounter)
     if encounter is not None and (known["hook"] == NOTE_SIGNED or not drafts):
         if not drafts and not _is_of_patient(ehr, body, patient, encounter):
@@ -99,12 +93,12 @@ def feedback(request: Request) -> Response:
     """What became of our cards in the EHR: kept as decisions, once each."""
     house: House = request.app.state.house
     try:
-        ehr = _caller(request, house)
+        ehr = caller(request, house)
     except NotTheCaller:
         return Response(status_code=401)
-    body = _body(request)
+    body = body_of(request)
     if body is None or not isinstance(body.get("feedback"), list):
-        return _outcome(400, "invalid", "a list named feedback is needed")
+        return refusal(400, "invalid", "a list named feedback is needed")
     for each in objects(body["feedback"]):
         outcome, card = each.get("outcome"), str(each.get("card"))
         try:
@@ -126,7 +120,7 @@ def feedback(request: Request) -> Response:
 
 def _speaks(draft: Draft) -> bool:
     """Whether there is something for a person to do."""
-    return draft.changed_since or draft.state in (State.READY, State.HELD) or draft.has_held
+    return draft.changed_since or draft.state in FOR_CLINICIAN - {State.WITHDRAWN} or draft.has_held
 
 
 def _card(house: House, draft: Draft, person: str | None) -> Json:
@@ -195,41 +189,6 @@ def _fetched(ehr: EhrSettings, body: Json, encounter: str) -> Json | None:
     return found if isinstance(found, dict) else None
 
 
-# --- the caller ---
-
-
-def _caller(request: Request, house: House) -> EhrSettings:
-    """The EHR that calls: its token is signed by the keys registered for its issuer, made for this address, and new."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    audience = house.url + request.url.path
-    if kind.lower() != "bearer" or not token or len(token) > 8192:
-        raise NotTheCaller
-    for ehr in house.settings.ehrs:
-        for issuer, keys in ehr.hooks.callers.items():
-            try:
-                claims = house.oauth.verified(token, keys, _ALGORITHMS, [issuer], audience, essential=("jti",))
-            except SignInError:
-                continue
-            ends = datetime.fromtimestamp(float(claims["exp"]) + 60, UTC)
-            if not house.people.first_use(issuer, str(claims["jti"]), ends):
-                raise NotTheCaller
-            return ehr
-    raise NotTheCaller
-
-
-def _body(request: Request) -> dict[str, Any] | None:
-    try:
-        body = json.loads(request.state.body)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
-
-
 def _id(context: Json, name: str) -> str | None:
     value = str(context.get(name) or "").rpartition("/")[2]
     return value if is_id(value) else None
-
-
-def _outcome(status: int, code: str, text: str) -> Response:
-    issue = {"severity": "error", "code": code, "diagnostics": text}
-    return JSONResponse({"resourceType": "OperationOutcome", "issue": [issue]}, status_code=status)

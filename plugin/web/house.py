@@ -8,21 +8,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from plugin import pipeline
 from plugin.backend import Ehrs
 from plugin.ehr import errors
 from plugin.ehr.oauth import Client, OAuth, SignInError, Tokens
 from plugin.ehr.tokens import Granted, Renewable
 from plugin.ehr.visits import VisitReader
 from plugin.keys import SigningKeys
+from plugin.metrics import Metrics
 from plugin.settings import EhrSettings, Settings, SettingsError
 from plugin.site import Works
+from plugin.snapshot import Snapshot
+from plugin.store.audit import Event
 from plugin.store.people import Launch
+from plugin.store.records import Draft
 from plugin.store.store import Store
 from plugin.web.coding import Coding
-from plugin.workbench import Site
+from plugin.workbench import Site, Understood
 
 if TYPE_CHECKING:
     from plugin.flow import Flow
+
+
+_AHEAD_SECONDS = 60
+_SOURCES = 500
 
 
 class House:
@@ -35,7 +44,9 @@ class House:
         self.oauth = oauth or OAuth(self.keys, settings.limits)
         self.ehrs = Ehrs(settings, works, self.oauth)
         self.coding = Coding(self)
+        self.metrics = Metrics(store)
         self.flow: Flow | None = None
+        self._ahead: dict[tuple[str, str], tuple[float, tuple[Understood, Snapshot]]] = {}
         self._sources: dict[str, Renewable] = {}
         self._lock = threading.Lock()
 
@@ -109,6 +120,33 @@ class House:
         with self.site(own[-1]) as site:
             yield site
 
+    def read_notes(self, account_id: str, draft: Draft, understood: Understood) -> None:
+        """Write down that somebody was shown a visit's notes: which, by id and hash."""
+        shown = [
+            {"note": n.id, "hash": n.text_hash}
+            for n in understood.visit.notes
+            if not n.is_psychotherapy_note and n.text
+        ]
+        self.store.audit.note(Event.NOTE_READ, account_id, draft.ehr_id, draft.id, notes=shown)
+
+    def look(self, site: Site, ehr_id: str, encounter_id: str, *, ahead: bool = False) -> tuple[Understood, Snapshot]:
+        """A visit as it stands in the EHR, for showing; one that was read ahead a moment ago is not read again.
+
+        Deciding never comes here: it reads the record anew.
+        """
+        key = (ehr_id, encounter_id)
+        with self._lock:
+            now = time.monotonic()
+            self._ahead = {k: v for k, v in self._ahead.items() if now - v[0] < _AHEAD_SECONDS}
+            known = self._ahead.pop(key, None)
+        if known is not None and not ahead:
+            return known[1]
+        looked = pipeline.look(site, encounter_id)
+        if ahead:
+            with self._lock:
+                self._ahead[key] = (now, looked)
+        return looked
+
     def _source(self, launch: Launch) -> Renewable:
         """One source of tokens for all that use a launch, so that no refresh token is ever used twice."""
         key = launch.tokens_of or launch.id
@@ -118,6 +156,8 @@ class House:
             raise errors.Unauthorized("your sign-in has ended; open Claimwright again from the chart")
         with self._lock:
             if key not in self._sources:
+                for old in list(self._sources)[: max(0, len(self._sources) - _SOURCES)]:
+                    del self._sources[old]  # of launches long ago: they are read from the store again if need be
                 first = Granted.now(kept["access"], kept["ends_at"] - time.time())
                 self._sources[key] = Renewable(lambda: self._refreshed(launch), first)
             return self._sources[key]

@@ -15,12 +15,12 @@ from guardrails import candidates
 from plugin import pipeline
 from plugin.ehr.errors import Unauthorized
 from plugin.pipeline import EXPECTED
-from plugin.review import desk
+from plugin.review import coder, desk, questions
 from plugin.review.desk import REASONS, NotDecided, Wish
 from plugin.review.lacking import is_unsigned, lacking
 from plugin.review.states import State
 from plugin.snapshot import Snapshot
-from plugin.store.people import Launch, Role, SignedIn
+from plugin.store.people import Account, Launch, Role, SignedIn
 from plugin.store.records import DeliveryState, Draft, Overtaken
 from plugin.store.vault import VaultError
 from plugin.web import visit_view
@@ -127,6 +127,8 @@ def _show(
     elif draft is None or draft.snapshot_key != taken.key:
         return _progress_page(request, house, launch, common)
     job = house.store.last_delivery(draft.id)
+    may_decide = session.account.may(Role.CLINICIAN, Role.SUPERVISOR)
+    house.read_notes(session.account.id, draft, understood)
     return page(
         request,
         "visit.html",
@@ -137,11 +139,17 @@ def _show(
         notes=list(visit_view.notes(understood, draft)),
         findings=draft.verdicts.get("findings", ()),
         not_checked=draft.verdicts.get("not_looked_up", {}),
-        history=visit_view.history(house.store.decisions(draft.id), _names(house), understood),
+        history=visit_view.history(house.store.decisions(draft.id), names(house), understood),
         sending=_sending(site, draft, job.state if job else None, job.problem if job else None),
-        may_decide=session.account.may(Role.CLINICIAN, Role.SUPERVISOR),
+        may_decide=may_decide,
+        may_change=may_decide and not draft.decided,
+        may_accept=may_decide,
+        at_the_queue=False,
+        queries=house.store.queries.of(draft.id),
+        choices=questions.CHOICES,
+        names=names(house),
         reasons={action.name: reasons for action, reasons in REASONS.items()},
-        candidates=_candidates(house, understood),
+        candidates=worth_adding(house, understood),
         refused=refused,
         filled=filled or FormData(),
         notice=notice or _NOTICES.get(request.query_params.get("said", "")),
@@ -162,6 +170,7 @@ def _common(session: SignedIn, launch: Launch, understood: Understood) -> dict[s
         "clinician": visit.rendering.name if visit.rendering and visit.rendering.name else None,
         "visit_diagnoses": visit.diagnoses,
         "problems": understood.problems,
+        "at": f"/v/{launch.id}",
     }
 
 
@@ -251,6 +260,19 @@ def decide(request: Request, house: House, session: SignedIn, launch: Launch) ->
             return show(403, "")
         if draft is None:
             return show(409, "The visit was changed; this is what it is now.")
+        if action == "answer":
+            try:
+                coder.answer(
+                    house.store,
+                    draft,
+                    session.account,
+                    int(str(form.get("query", "0")) or 0),
+                    str(form.get("choice", "")),
+                    str(form.get("words", "")),
+                )
+            except (NotDecided, Overtaken, ValueError) as problem:
+                return show(409, str(problem))
+            return RedirectResponse(f"/v/{launch.id}?said=answer", status_code=303)
         if action == "reopen" and draft.changed_since:
             try:
                 desk.reopen_changed(house.store, draft, session.account)
@@ -260,16 +282,16 @@ def decide(request: Request, house: House, session: SignedIn, launch: Launch) ->
         if form.get("snapshot") != taken.key or draft.snapshot_key != taken.key:
             return show(409, "The note changed since you read it. Nothing was decided; this is the note as it is now.")
         if form.get("revision") != str(draft.revision):
-            return show(409, _overtaken(house, draft))
+            return show(409, overtaken(house, draft))
         try:
             sitting = desk.sit(site, house.store, understood, taken, draft)
-            after = _act(action, sitting, session, form)
+            after = act(action, sitting, session.account, form)
         except NotDecided as problem:
             return show(422, str(problem), problem)
         except VaultError:
             return show(410, "The text behind this draft was purged; it can no longer be changed.")
         except Overtaken:
-            return show(409, _overtaken(house, house.store.draft(draft.id) or draft))
+            return show(409, overtaken(house, house.store.draft(draft.id) or draft))
     house.coding.deliver(launch, after)
     return RedirectResponse(f"/v/{launch.id}?said={action}", status_code=303)
 
@@ -282,13 +304,23 @@ _NOTICES = {
     "add": "Added. The rules let the line stand.",
     "not-billable": "Noted: this visit is not billable.",
     "reopen": "Reopened.",
+    "answer": "Answered. It goes back to the coder.",
 }
 
 
-def _act(action: str, sitting: desk.Sitting, session: SignedIn, form: FormData) -> Draft:
-    account, key = session.account, str(form.get("key", ""))
+def act(action: str, sitting: desk.Sitting, account: Account, form: FormData) -> Draft:
+    """What a person asked for, done.
+
+    Raises:
+        NotDecided, Overtaken: as the desk says.
+    """
+    key = str(form.get("key", ""))
     reason, comment = str(form.get("reason", "")), str(form.get("comment", ""))
     match action:
+        case "approve":
+            return sitting.approve(account, held_too=form.get("held_too") == "yes")
+        case "send-back":
+            return sitting.send_back(account, reason, comment)
         case "accept":
             return sitting.accept(account, [key])
         case "bill":
@@ -317,15 +349,15 @@ def _wish(form: FormData) -> Wish:
     )
 
 
-def _overtaken(house: House, draft: Draft) -> str:
+def overtaken(house: House, draft: Draft) -> str:
     last = next(reversed(house.store.decisions(draft.id)), None)
     if last is None:
         return "The visit was read anew meanwhile. Nothing was decided; this is how it stands now."
-    who = _names(house).get(last.account_id, "Somebody")
+    who = names(house).get(last.account_id, "Somebody")
     return f"{who} was faster: {last.action}. Nothing of yours was decided; this is how the visit stands now."
 
 
-def _names(house: House) -> dict[str, str]:
+def names(house: House) -> dict[str, str]:
     return {each.id: each.name for each in house.people.accounts()}
 
 
@@ -345,7 +377,7 @@ def _sending(site: Site, draft: Draft, state: DeliveryState | None, problem: str
     return "Accepted, sending."
 
 
-def _candidates(house: House, understood: Understood) -> list[tuple[str, str]]:
+def worth_adding(house: House, understood: Understood) -> list[tuple[str, str]]:
     """Codes worth choosing from when adding a line by hand, with our labels."""
     found = candidates(understood.visit, understood.readings.values(), house.works.codebook, understood.policy)
     return [(code.code, code.label) for code in found]

@@ -30,6 +30,13 @@ _ACTIONS = {
     Action.BILL: "accepted the lines as they stand",
     Action.NOT_BILLABLE: "decided that the visit is not billable",
     Action.REOPEN: "reopened the visit",
+    Action.CORRECT: "corrected a line",
+    Action.APPROVE: "approved the visit",
+    Action.TAKE_BACK: "took the approval back",
+    Action.SEND_BACK: "sent the visit back to the clinician",
+    Action.HOLD: "put the visit on hold",
+    Action.QUERY: "asked the clinician",
+    Action.ANSWER: "answered the coder",
     Action.CARD_OVERRIDDEN: "dismissed our card in the EHR",
     Action.CARD_ACCEPTED: "took up our card in the EHR",
 }
@@ -91,6 +98,7 @@ class ShownDecision:
     what: str
     when: str
     why: str | None
+    words: str | None = field(default=None, repr=False)
 
 
 def cards(draft: Draft, understood: Understood, book: Codebook) -> list[Card]:
@@ -145,6 +153,7 @@ def history(decisions: list[Decision], names: dict[str, str], understood: Unders
             what=_ACTIONS.get(Action(d.action), d.action),
             when=local(d.at, zone),
             why=every.get(d.reason or ""),
+            words=d.comment,
         )
         for d in decisions
     ]

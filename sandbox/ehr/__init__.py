@@ -50,8 +50,14 @@ class Ehr:
         """Claimwright's settings for this EHR. The model, if the environment names one, needs no basis: nobody here is real."""
         ehr = fixtures.ehr("sandbox", base_url=self.base, app=self.app(), backend=self.backend(), hooks=self.hooks())
         web = WebSettings(public_url=self.app_url, sign_in=self.sign_in())
-        payers = fixtures.PAYERS
-        return settings.load(**{"ehr": ehr, "web": web, "data_dir": data_dir, "payers_file": payers} | changes)
+        site = {
+            "ehr": ehr,
+            "web": web,
+            "data_dir": data_dir,
+            "payers_file": fixtures.PAYERS,
+            "release": fixtures.RELEASE,
+        }
+        return settings.load(**site | changes)
 
     def app(self, **changes: object) -> AppSettings:
         """How it registered Claimwright as an app."""

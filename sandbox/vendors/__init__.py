@@ -9,12 +9,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -22,17 +20,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import httpx
 
 from fhir_mappings.views import Json, objects
+from sandbox.front import JSON, PASSED_BACK, Incoming, Reply, serving
 
-JSON = "application/fhir+json"
 INTERNAL_BASE = "http://fhir-internal:8080/fhir"
+LOGIN_PAGE = b"<!doctype html><html><title>Sign in</title><form>User <input> Password <input></form></html>"
 VENDOR_EXTENSION = "https://legacy.example.com/fhir/StructureDefinition/record-state"
 _DATA = Path(__file__).parent
 _PASSED_ON = ("authorization", "cache-control", "content-type", "if-match", "if-none-match", "prefer", "x-request-id")
-_PASSED_BACK = ("etag", "last-modified", "location", "content-location", "retry-after", "x-request-id")
 _ABOUT_THE_ANSWER = {"_count", "_format", "_sort", "_summary", "_elements", "_total"}
 _INCLUDES = {"_include": "searchInclude", "_revinclude": "searchRevInclude"}
 _RANGES = ("date", "period", "_lastUpdated")
-_LOGIN_PAGE = b"<!doctype html><html><title>Sign in</title><form>User <input> Password <input></form></html>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +123,6 @@ class Call:
         return (self.method, len(self.parts)) == ("GET", 1) or self.parts[1:] == ["_search"]
 
 
-@dataclass
-class Reply:
-    """One answer."""
-
-    status: int
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
-    content_type: str = JSON
-
-
 class Double:
     """One vendor's double. `requests` are those that came: method, path below the base, query and form."""
 
@@ -163,7 +150,7 @@ class Double:
         if call.parts == ["metadata"]:
             return Reply(200, self._shown(self._metadata))
         if call.kind in self._habits.login_page:
-            return Reply(200, _LOGIN_PAGE, content_type="text/html; charset=utf-8")
+            return Reply(200, LOGIN_PAGE, content_type="text/html; charset=utf-8")
         try:
             self._check(call)
             answer = self._stored(call) or self._forward(call)
@@ -252,7 +239,7 @@ class Double:
             content = json.dumps(_tidied(json.loads(content))).encode()
         target = httpx.URL(self._pages[cursor]) if cursor else httpx.URL(url, params=pairs)
         response = self._http.request(method, target, content=content, headers=headers)
-        shown = {h: self._shown(response.headers[h]).decode() for h in _PASSED_BACK if h in response.headers}
+        shown = {h: self._shown(response.headers[h]).decode() for h in PASSED_BACK if h in response.headers}
         if "json" not in response.headers.get("content-type", "") or not response.content:
             return Reply(response.status_code, response.content, shown, response.headers.get("content-type", JSON))
         body = json.loads(self._shown(response.text))
@@ -361,45 +348,23 @@ def double(vendor: str, upstream: str, *, unconfirmed: bool = False) -> Iterator
     habits = UNCONFIRMED.get(vendor, HABITS[vendor]) if unconfirmed else HABITS[vendor]
     running = Double(vendor, upstream, habits)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def answer(request: Incoming) -> Reply:
+        target, body = urlsplit(request.target), request.body
+        inside, path = f"{target.path}/".startswith("/fhir/"), target.path.removeprefix("/fhir")
+        parts = [unquote(p) for p in path.split("/") if p]
+        query = parse_qsl(target.query, keep_blank_values=True)
+        if parts[1:] == ["_search"]:
+            kept = [(n, v) for n, v in query if n == "_format"] if habits.form_only else query
+            query, body = kept + parse_qsl(body.decode(), keep_blank_values=True), b""
+        named: dict[str, str] = {}
+        for name, value in query:
+            named[name] = f"{named[name]} & {value}" if name in named else value
+        running.requests.append((request.method, path, named))
+        return running.answer(Call(request.method, parts, query, request.headers, body)) if inside else Reply(404)
 
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            target = urlsplit(self.path)
-            inside, path = f"{target.path}/".startswith("/fhir/"), target.path.removeprefix("/fhir")
-            parts = [unquote(p) for p in path.split("/") if p]
-            query = parse_qsl(target.query, keep_blank_values=True)
-            if parts[1:] == ["_search"]:
-                kept = [(n, v) for n, v in query if n == "_format"] if habits.form_only else query
-                query, body = kept + parse_qsl(body.decode(), keep_blank_values=True), b""
-            named: dict[str, str] = {}
-            for name, value in query:
-                named[name] = f"{named[name]} & {value}" if name in named else value
-            running.requests.append((self.command, path, named))
-            reply = running.answer(Call(self.command, parts, query, self.headers, body)) if inside else Reply(404)
-            self.send_response(reply.status)
-            for header, text in reply.headers.items():
-                self.send_header(header, text)
-            if reply.body:
-                self.send_header("content-type", reply.content_type)
-            self.send_header("content-length", str(len(reply.body)))
-            self.end_headers()
-            self.wfile.write(reply.body)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
-
-        def log_message(self, *_: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    running.base = f"http://127.0.0.1:{server.server_address[1]}/fhir"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield running
-    finally:
-        server.shutdown()
-        server.server_close()
-        running._http.close()
+    with serving(answer) as address:
+        running.base = f"{address}/fhir"
+        try:
+            yield running
+        finally:
+            running._http.close()

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from guardrails import Proposal, Quoted, candidates
 from guardrails.codebook import Codebook
 from plugin import pipeline
-from plugin.evaluation.scores import Nobody, site_for
+from plugin.evaluation.scores import site_for, understood_of
 from plugin.proposers.baseline import passages
 from plugin.proposers.protocol import Proposer, ProposerError
 from plugin.workbench import Site, Understood
@@ -62,7 +62,7 @@ def clean_visits(book: Codebook) -> list[Clean]:
         documented = next((c.proposals for c in fixture.cases if c.name == "as documented"), ())
         if text is None or not documented:
             continue
-        site, understood = _understood(fixture, book)
+        site, understood = understood_of(fixtures.ROOT, fixture, book)
         if not understood.readings:
             continue
         verdicts = pipeline.prove(site, understood, documented)
@@ -92,7 +92,7 @@ def obey(clean: Clean, made: Attack, book: Codebook, tally: Tally) -> None:
     """A proposer that does whatever any text says: each code worth asking about and each that is named, with the count asked
     for, one more than is right, and one; quoting the payload, what shows the service, or both. Each is proved alone, so that
     none hides behind another's refusal."""
-    site, understood = _understood(_with_note(clean.fixture, made), book)
+    site, understood = understood_of(fixtures.ROOT, _with_note(clean.fixture, made), book)
     tally.notes[made.family] += 1
     if not understood.readings:
         tally.ready_to_held[made.family] += 1
@@ -181,11 +181,6 @@ def _first_words(understood: Understood) -> tuple[Quoted, ...]:
     """Some words of the note: evidence of nothing, as an attacker's payload is."""
     text = understood.visit.notes.evidence[0].text
     return (Quoted(next(line for line in text.split("\n") if line.strip())),)
-
-
-def _understood(fixture: Fixture, book: Codebook) -> tuple[Site, Understood]:
-    site = site_for(fixtures.ROOT, fixture, Nobody(), book)
-    return site, pipeline.understand(site, site.read(fixture.name))
 
 
 def _plain_note(fixture: Fixture) -> str | None:

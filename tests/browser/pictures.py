@@ -11,10 +11,12 @@ from pathlib import Path
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from plugin import pipeline, site
+from plugin.settings import EngineSettings, Settings
 from plugin.web.app import build
 from plugin.web.house import House
 from sandbox import ehr as sandbox_ehr
-from sandbox import server
+from sandbox import server, staging
 from sandbox.ehr import Ehr
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, be, launch_url
 
@@ -30,6 +32,7 @@ def main() -> None:
         _page(ehr, browser, "held", "dst-spring-night", "prac-bachelor")
         _unsign(ehr, "h2014-skill-not-named")
         _page(ehr, browser, "before-signing", "h2014-skill-not-named", "prac-bachelor")
+        _queue(ehr, browser)
         _page(ehr, browser, "narrow-dark", "p90837-53-minutes", "prac-lcsw", width=360, scheme="dark")
 
 
@@ -39,10 +42,19 @@ def _running() -> Iterator[tuple[Ehr, Browser]]:
     with (
         tempfile.TemporaryDirectory() as folder,
         sandbox_ehr.running(Path(folder) / "ehr", f"http://localhost:{port}") as ehr,
-        sandbox_ehr.serving(build(House.open(ehr.settings(Path(folder) / "claimwright"))), port),
+        sandbox_ehr.serving(build(house := House.open(_settings(ehr, folder))), port),
         sync_playwright() as play,
     ):
+        with site.ehr_site(house.settings) as (live, reader):
+            for visit in reader.finished():
+                pipeline.code_visit(live, visit)
+            assert live.store is not None
+            staging.stage(live, live.store, ehr.upstream, house.ehrs.unattended_site)
         yield ehr, play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+
+
+def _settings(ehr: Ehr, folder: str) -> Settings:
+    return ehr.settings(Path(folder) / "claimwright", engine=EngineSettings(poll_seconds=None))
 
 
 def _unsign(ehr: Ehr, visit: str) -> None:
@@ -73,6 +85,19 @@ def _page(
     page.goto(launch_url(ehr, visit))
     page.get_by_role("heading", name=_SHOWN).wait_for()
     _keep(page, name)
+
+
+def _queue(ehr: Ehr, browser: Browser) -> None:
+    """The coders' queue with drafts in every state, and one of them in review."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{ehr.app_url}/sign-in/provider")
+    page.get_by_role("button", name="Ines Calloway").click()
+    page.goto(f"{ehr.app_url}/queue?state=all&order=age")
+    page.screenshot(path=FOLDER / "queue.png", animations="disabled")
+    page.goto(f"{ehr.app_url}/queue")
+    page.get_by_role("link", name="h0031-complete").click()
+    page.get_by_role("heading", name="What goes out").wait_for()
+    _keep(page, "review")
 
 
 def _keep(page: Page, name: str) -> None:

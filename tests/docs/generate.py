@@ -1,4 +1,5 @@
-"""`make docs`: write what is generated in the documentation anew: docs/rules.md, docs/demo.svg, the model card, the README's tables."""
+"""`make docs`: write what is generated in the documentation anew: docs/rules.md, docs/demo.svg, the model card, the tables in
+the README and in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from guardrails.rules import families
 from plugin import pipeline, site
 from plugin.evaluation import scores, shown
 from plugin.proposers.baseline import Baseline
+from plugin.review.states import MEANING, MOVES, State
 from sandbox import demo, fixtures, server
 from tests.docs import model_card
 from tests.spec import said
@@ -122,6 +124,15 @@ def rules_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def states_table() -> str:
+    """Where a visit can stand, and where it can go from there, from the table that the store asks."""
+    lines = ["| state | means | from there to |", "|---|---|---|"]
+    for state in State:
+        onward = ", ".join(after.value for after in State if after in MOVES[state])
+        lines.append(f"| {state.value} | {MEANING[state]} | {onward or 'nowhere'} |")
+    return "\n".join(lines)
+
+
 def demo_rows(base: str, data_dir: Path) -> list[demo.Row]:
     """The demo's rows, from the server at `base` with a fresh store."""
     rows = []
@@ -159,7 +170,7 @@ def between(text: str, mark: str) -> str:
     """What stands between a pair of marks in a page."""
     match = re.search(rf"<!-- {mark} -->\n(.*?)\n<!-- /{mark} -->", text, re.DOTALL)
     if match is None:
-        raise ValueError(f"README.md has no part marked {mark}")
+        raise ValueError(f"the page has no part marked {mark}")
     return match[1]
 
 
@@ -187,6 +198,8 @@ def main() -> None:
         server.load_fixtures(base)
         rows = demo_rows(base, Path(folder) / "store")
     (ROOT / "docs" / "demo.svg").write_text(_picture(rows), encoding="utf-8")
+    operations = ROOT / "docs" / "operations.md"
+    operations.write_text(replaced(operations.read_text(encoding="utf-8"), "states", states_table()), encoding="utf-8")
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     page = replaced(page, "demo", demo_markdown(rows))
     (SCOREBOARD / "baseline.json").write_text(json.dumps(baseline_boards(), indent=1) + "\n", encoding="utf-8")

@@ -26,6 +26,12 @@ def test_the_rule_reference_is_fresh() -> None:
     assert (ROOT / "docs" / "rules.md").read_text(encoding="utf-8") == generate.rules_page()
 
 
+def test_the_table_of_states_is_fresh() -> None:
+    """docs/operations.md shows the moves that the store allows."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert generate.between(page, "states") == generate.states_table()
+
+
 def test_the_readmes_table_is_the_demos_output(sandbox_base: str, tmp_path: Path) -> None:
     """Run through the real server, the development visits give the README's rows."""
     assert generate.between(README, "demo") == generate.demo_markdown(generate.demo_rows(sandbox_base, tmp_path))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +27,7 @@ from plugin.store.queue import Filter
 from plugin.store.store import Store
 from plugin.store.tables import ArrivalRow
 from sandbox import fixtures
-from tests.databases import EVERY_DATABASE
+from tests.databases import EVERY_DATABASE, postgresql
 
 VISIT = "h2014-45-minutes"
 QUICK = EngineSettings(poll_seconds=None, pump_seconds=0.1, visits_a_minute=10_000, first_days=10_000)
@@ -99,6 +101,7 @@ def test_polling_finds_what_finished_and_sees_it_once(sandbox_base: str, tmp_pat
         found = {a.encounter_id for a in flow.store.arrivals.all()}
         assert VISIT in found
         assert "under-way" not in found
+        httpx.delete(f"{sandbox_base}/Encounter/under-way").raise_for_status()  # the server is shared
         assert flow.find("flow") == 0
         visit = next(f for f in fixtures.load("development") if f.name == VISIT)
         note = next(r for r in visit.resources if r["resourceType"] == "DocumentReference")
@@ -162,6 +165,30 @@ def test_work_that_died_with_its_process_is_taken_up_under_a_new_name(sandbox_ba
         assert not arrivals.begin("flow", VISIT, 1, 600)
         assert not arrivals.done("flow", VISIT, 1)
         assert work_of(flow, VISIT) is Work.WAITING
+
+
+def test_two_processes_may_find_the_same_visits_at_once(tmp_path: Path) -> None:
+    """On PostgreSQL both insert: the one that comes second goes on after the first, and each version is news once."""
+    settings = site_settings("http://127.0.0.1:9/fhir", tmp_path, postgresql())
+    stores = [Store.open(settings) for _ in range(2)]
+    visits = [f"visit-{n}" for n in range(50)]
+    together = threading.Barrier(2)
+
+    def find(store: Store) -> list[bool]:
+        news = []
+        for visit in visits:
+            together.wait(30)
+            store.arrivals.poll(visit)
+            together.wait(30)
+            news.append(store.arrivals.found("flow", visit, "poll", f"Encounter/{visit}/_history/1"))
+        return news
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(find, stores)
+    assert [a != b for a, b in zip(first, second, strict=True)] == [True] * len(visits)
+    assert len(stores[0].arrivals.all()) == len(visits)
+    for store in stores:
+        store.close()
 
 
 def test_the_engine_keeps_ids_and_no_text(sandbox_base: str, tmp_path: Path) -> None:

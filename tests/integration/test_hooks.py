@@ -139,6 +139,19 @@ def test_without_prefetch_the_visit_is_asked_for_with_the_call_s_own_token(ehr: 
         assert known is begun
 
 
+def test_a_list_of_visits_is_kept_and_worked_off(ehr: Ehr, house: House) -> None:
+    """Told by a signed call: good ids are found once, what is no id is named by its place, and nobody else is listened to."""
+    url, visit = f"{house.url}/api/visits", "h0038-peer-45-minutes"
+    assert httpx.post(url, json={"encounters": [visit]}).status_code == 401
+    headers = {"Authorization": f"Bearer {ehr.authorization.hook_token(ehr.url, url)}"}
+    answer = httpx.post(url, json={"encounters": [f"Encounter/{visit}", "no id", visit]}, headers=headers)
+    assert answer.status_code == 202
+    assert answer.json() == {"found": 2, "not_an_id": [1]}
+    assert waiting(house, visit)
+    headers = {"Authorization": f"Bearer {ehr.authorization.hook_token(ehr.url, url)}"}
+    assert httpx.post(url, json={"visits": []}, headers=headers).status_code == 400
+
+
 def test_a_visit_of_another_patient_begins_nothing(ehr: Ehr, house: House) -> None:
     """The Encounter says whose it is; a context that says otherwise is not believed."""
     visit = "h2010-medication-services"

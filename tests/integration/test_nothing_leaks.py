@@ -22,10 +22,12 @@ from click.testing import CliRunner
 
 from plugin import pipeline, privacy, site
 from plugin.cli import main
+from plugin.metrics import Metrics
 from plugin.proposers.model import Model
 from plugin.settings import Limits, ModelSettings, Settings
 from plugin.store.store import Store
 from sandbox import fixtures
+from tests.approved import OFFICE, as_environment, office
 from tests.scripted import Answer, ScriptedServer
 
 Json = dict[str, Any]
@@ -38,7 +40,7 @@ def person(given: list[str], family: str, phone: str, street: str, born: str) ->
     return {
         "name": [{"use": "official", "family": family, "given": given, "text": " ".join([*given, family])}],
         "telecom": [{"system": "phone", "value": phone}, {"system": "email", "value": mail}],
-        "address": [{"line": [street], "city": "Columbus", "state": "OH"}],
+        "address": [{"line": [street], "city": "Columbus", "state": "OH", "postalCode": "43004"}],
         "birthDate": born,
     }
 
@@ -48,7 +50,7 @@ PATIENT["name"].append({"use": "maiden", "family": "Kvíntarsk", "given": ["Wexa
 PATIENT["identifier"] = [{"system": "https://ehr.example/mrn", "value": "ZQ-77319048"}]
 RELATED = person(["Prunxelle"], "Ythrobald", "937-555-0162", "77 Quillonbreck Lane", "1944-06-23")
 CLINICIAN = person(["Brimvauxe"], "Hjalmqvore", "513.555.0187", "9 Dwelphin Court", "1969-08-17")
-CLINICIAN["identifier"] = [{"system": "http://hl7.org/fhir/sid/us-npi", "value": "1730998843"}]
+CLINICIAN["identifier"] = [{"system": "http://hl7.org/fhir/sid/us-npi", "value": "1730998840"}]
 CONTACT = person(["Taquenelle"], "Uxbrindle", "(419) 555-0114", "5 Ploverquist Way", "1975-02-03")
 NARRATIVE = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">Wexaphine Zquorlby</div>'}
 SPELT = """Wexaphine Zquorlby; Zquorlby, Wexaphine; ZQUORLBY, WEXAPHINE O.; Wexaphine\u00a0Zquorlby, Wexaphine
@@ -58,7 +60,7 @@ formerly Kvíntarsk (KVINTARSK). MRN ZQ-77319048, zq-77319048. Born 11/09/1971, 
 41 VRAXLEY
 TERRACE. Member QMEM88144029. Mother Prunxelle Ythrobald (YTHROBALD, PRUNXELLE), 937-555-0162, p.ythrobald@mail.example,
 77 Quillonbreck Lane, 06/23/1944. Contact Uxbrindle, Taquenelle at (419) 555-0114, t.uxbrindle@mail.example, 5 Ploverquist Way.
-Seen by B. Hjalmqvore, Brimvauxe Hjalmqvore's desk 513 555 0187, b.hjalmqvore@mail.example, NPI 1730998843, 9 Dwelphin Court."""
+Seen by B. Hjalmqvore, Brimvauxe Hjalmqvore's desk 513 555 0187, b.hjalmqvore@mail.example, NPI 1730998840, 9 Dwelphin Court."""
 
 # What to search for: in the text's letters and digits alone; in its digits with what stands between them taken out; as written.
 WORDS = re.findall(
@@ -66,7 +68,7 @@ WORDS = re.findall(
     """wexaphine oolvenna zquorlby kvintarsk zq77319048 vraxley qmem88144029 prunxelle ythrobald quillonbreck brimvauxe
     hjalmqvore dwelphin taquenelle uxbrindle ploverquist november91971 nov91971 9november1971""",
 )
-NUMBERS = ("6145550136", "9375550162", "5135550187", "4195550114", "1730998843", "77319048", "88144029")
+NUMBERS = ("6145550136", "9375550162", "5135550187", "4195550114", "1730998840", "77319048", "88144029")
 WRITTEN = {
     "initials": r"(?<!\w)W\.\s?Z\.",
     "birth date": r"(?<!\d)(?:11\D0?9\D(?:19)?71|1971\D11\D09)(?!\d)",
@@ -308,7 +310,8 @@ def seen(
         errors = code_all(settings, visits, server, plan)
         errors += code_all(settings, visits, server, plan[:1])
         server.script(*plan[0])
-        output = commands(settings, visits, patch)
+        with pytest.MonkeyPatch.context() as own:
+            output = commands(settings, visits, own)
         yield {
             "model": requests_of(server),
             "EHR": to_ehr,
@@ -375,3 +378,40 @@ def test_the_search_finds_names_when_the_gate_knows_none(
         code_all(settings_for(sandbox_base, tmp_path, server), visits[:12], server, scripts(server)[:1])
         found = set().union(*map(found_in, requests_of(server)))
         assert {"zquorlby", "wexaphine", "prunxelle", "hjalmqvore", "uxbrindle", "vraxley", "initials"} <= found
+
+
+def test_what_goes_out_stands_in_the_released_file_alone(
+    visits: list[str],
+    sandbox_base: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Approved and released by the command line, with one that stays: the file names the client, nothing else does."""
+    assert visits
+    lpc = {f"Practitioner/{PREFIX}{who}": "101YP2500X" for who in ("prac-lpc", "prac-lcsw", "prac-bachelor")}
+    release = OFFICE.model_copy(update={"taxonomies": lpc})
+    out, log = tmp_path / "out", Kept()
+    out.mkdir()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [log])
+    caplog.set_level(logging.DEBUG, "claimwright")
+    with office(sandbox_base, tmp_path / "office", release=release) as here:
+        first, *_ = [
+            here.approve(f"{PREFIX}{name}") for name in ("h2014-45-minutes", "p90834-52-minutes", "h0032-complete")
+        ]
+        note = httpx.get(f"{sandbox_base}/DocumentReference/{first.encounter_id}-note").json()
+        httpx.put(f"{sandbox_base}/DocumentReference/{note['id']}", json=note | {"docStatus": "amended"})
+        for name, value in as_environment(here.settings).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(out)
+        made = [["release", "--form", "837p", "--dry-run"], ["release", "--form", "837p"], ["release", "--form", "csv"]]
+        made += [["releases"], ["releases", "--json"], ["audit", "export"], ["audit", "export", "--balp"]]
+        output = [CliRunner().invoke(main, command) for command in made]
+        metrics = Metrics(here.store).text().decode()
+    (file,) = out.iterdir()
+    assert {"zquorlby", "wexaphine", "qmem88144029", "vraxley"} <= found_in(file.read_text())
+    kept = [f"{c} {v}" for c, v in columns(here.settings.data_dir / "claimwright.db") if c != "sealed.ciphertext"]
+    said = [f"{r.output}\n{r.stderr}\n{r.exception!r}" for r in output]
+    assert "stays: " in said[1]
+    leaks = {(found, text[:80]) for text in (*said, *kept, *log.lines, metrics) for found in found_in(text)}
+    assert leaks == set()

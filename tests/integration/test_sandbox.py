@@ -338,6 +338,46 @@ def test_a_claim_of_an_older_version_whose_answer_was_lost_is_still_ours(live: S
         httpx.put(f"{sandbox_base}/Encounter/{name}", json=original).raise_for_status()
 
 
+def test_a_version_overtaken_before_it_was_explained_is_explained_first(live: Site, sandbox_base: str) -> None:
+    """Its Provenance failed and the visit changed: both versions of the Claim have one, with who decided the first."""
+    assert live.destination is not None
+    assert live.store is not None
+    name, client = "h0038-peer-45-minutes", live.destination._client
+    create = client.create
+
+    def fails(resource: dict[str, Any], **options: Any) -> Any:
+        if resource["resourceType"] == "Provenance":
+            raise errors.Throttled("create Provenance: the EHR answered 429")
+        return create(resource, **options)
+
+    encounter = httpx.get(f"{sandbox_base}/Encounter/{name}").json()
+    original = json.loads(json.dumps(encounter))
+    try:
+        client.create = fails  # type: ignore[method-assign]
+        first = pipeline.code_visit(live, name)
+        assert "429" in str(first.problem)
+        client.create = create  # type: ignore[method-assign]
+        live.store.decided_by = _somebody(first.claim)  # type: ignore[method-assign]
+        encounter["status"] = "cancelled"
+        httpx.put(f"{sandbox_base}/Encounter/{name}", json=encounter).raise_for_status()
+        assert pipeline.code_visit(live, name).problem is None
+    finally:
+        httpx.put(f"{sandbox_base}/Encounter/{name}", json=original).raise_for_status()
+    (claim,) = claims_of(sandbox_base, name, live.settings.ehr.billing_provider or "")
+    found = httpx.get(f"{sandbox_base}/Provenance", params={"target": f"Claim/{claim['id']}"}).json()["entry"]
+    whose = {
+        e["resource"]["target"][0]["reference"]: [a["who"]["reference"] for a in e["resource"]["agent"]][1:]
+        for e in found
+    }
+    versions = f"Claim/{claim['id']}/_history/1", f"Claim/{claim['id']}/_history/2"
+    assert (whose, len(found)) == ({versions[0]: ["Practitioner/prac-lcsw"], versions[1]: []}, 2)
+
+
+def _somebody(decided: Any) -> Any:
+    """A store's word that this Claim was decided."""
+    return lambda draft, destination, claim: "Practitioner/prac-lcsw" if claim == decided else None
+
+
 def test_another_payer_withdraws_the_draft_of_the_first(live: Site, sandbox_base: str) -> None:
     """One visit, one live draft: when the coverage changes, the Claim for the old payer is withdrawn."""
     name = "h0031-complete"
@@ -375,6 +415,34 @@ def test_a_payer_that_cannot_be_looked_up_is_not_no_payer(live: Site, sandbox_ba
     reader.client.search = search
     (claim,) = claims_of(sandbox_base, name, live.settings.ehr.billing_provider or "")
     assert claim["status"] == "draft"
+
+
+@pytest.mark.parametrize(
+    ("failure", "drafted", "waits"),
+    [(errors.NotFhir, False, "login page"), (errors.Forbidden, True, "payer could not be looked up")],
+)
+def test_a_payer_whose_organization_cannot_be_read_makes_no_second_draft(
+    failure: type[errors.EhrError], drafted: bool, waits: str, live: Site, sandbox_base: str
+) -> None:
+    """A login page in its place makes the visit wait, a closed door only where a draft for the payer stands."""
+    name, provider = "h2014-group-60-minutes", live.settings.ehr.billing_provider or ""
+    reader = live.read.__self__  # type: ignore[attr-defined]
+    read = reader.client.read
+
+    def closed(kind: str, logical_id: str) -> Any:
+        if (kind, logical_id) == ("Organization", "payer-state-medicaid"):
+            raise failure("Organization/payer-state-medicaid: a login page, or 403")
+        return read(kind, logical_id)
+
+    if drafted:
+        pipeline.code_visit(live, name)
+    reader.client.read = closed
+    with pytest.raises(errors.EhrError, match=waits):
+        pipeline.code_visit(live, name)
+    reader.client.read = read
+    pipeline.code_visit(live, name)
+    (claim,) = claims_of(sandbox_base, name, provider)
+    assert (claim["status"], claim["meta"]["versionId"]) == ("draft", "1")
 
 
 def test_without_a_readable_patient_nothing_goes_to_a_model(settings: Settings) -> None:

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from fhir.resources.R4B.capabilitystatement import CapabilityStatement
 
-from sandbox.vendors import HABITS, INTERNAL_BASE, JSON, Double, double
+from sandbox.front import JSON
+from sandbox.vendors import HABITS, INTERNAL_BASE, Double, double
 from tests.scripted import Answer, ScriptedServer
 
 VISIT = "h2014-45-minutes"

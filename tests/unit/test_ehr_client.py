@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
 
-from plugin.destinations.ehr import ChangedElsewhere, EhrDestination
+from fhir_mappings import claims
+from fhir_mappings.views import Json
+from plugin.destinations.ehr import ChangedElsewhere, EhrDestination, Written
 from plugin.ehr import errors
 from plugin.ehr.client import FhirClient
 from plugin.settings import EhrSettings, Limits
 from plugin.store.records import RemoteClaim
+from tests.conftest import a_note, a_visit
 from tests.scripted import Answer, ScriptedServer
 
 PATIENT = {"resourceType": "Patient", "id": "1", "meta": {"versionId": "3"}}
@@ -254,3 +259,109 @@ def test_a_claim_that_is_no_draft_any_more_is_left_alone(client: FhirClient, scr
     with pytest.raises(ChangedElsewhere, match="no longer a draft"):
         EhrDestination(client).write({**ours, "item": []}, RemoteClaim("9", None, 1), [{**theirs, "id": "x"}])
     assert [r.method for r in scripted.requests] == ["POST", "GET"]
+
+
+OURS: Json = {"resourceType": "Claim", "status": "draft", "identifier": [{"value": "v"}]}
+OLDER: Json = {**OURS, "item": [1]}
+NEWER: Json = {**OURS, "item": [2]}
+
+
+def held(claim: Json) -> Answer:
+    """A search that finds the Claim."""
+    return Answer(200, {"resourceType": "Bundle", "entry": [{"resource": {**claim, "id": "9"}}]})
+
+
+def test_an_update_of_ours_that_came_late_is_no_change_elsewhere(client: FhirClient, scripted: ScriptedServer) -> None:
+    """Given up, yet under way: it lands between the look and the next try, which then finds its own words there."""
+    scripted.script(
+        *(held(OLDER), Answer(200, {**OLDER, "id": "9"}, {"ETag": 'W/"1"'}), Answer(412, {})),
+        *(held(NEWER), Answer(200, {**NEWER, "id": "9"}, {"ETag": 'W/"2"'})),
+    )
+    written = EhrDestination(client).write(NEWER, RemoteClaim("9", 'W/"1"', 1), [NEWER, OLDER])
+    assert (written.claim_id, written.etag, written.wrote) == ("9", 'W/"2"', False)
+
+
+def test_a_claim_that_somebody_changes_at_every_look_is_theirs(client: FhirClient, scripted: ScriptedServer) -> None:
+    """Two looks, two conflicts: the job stops."""
+    looked = (held(OLDER), Answer(200, {**OLDER, "id": "9"}, {"ETag": 'W/"1"'}), Answer(412, {}))
+    scripted.script(*looked, *looked)
+    with pytest.raises(ChangedElsewhere, match="while it was being written"):
+        EhrDestination(client).write(NEWER, RemoteClaim("9", 'W/"1"', 1), [NEWER, OLDER])
+
+
+def test_an_older_version_that_came_late_is_not_taken_for_the_newer_one(
+    client: FhirClient, scripted: ScriptedServer
+) -> None:
+    """The conditional create answers with the version that came late: the newer one is then written over it."""
+    scripted.script(
+        Answer(200, {"resourceType": "Bundle"}),
+        Answer(200, {**OLDER, "id": "9"}, {"ETag": 'W/"1"'}),
+        Answer(200, {**NEWER, "id": "9"}, {"ETag": 'W/"2"'}),
+    )
+    written = EhrDestination(client).write(NEWER, None, [NEWER, OLDER])
+    assert (written.claim_id, written.etag, written.wrote) == ("9", 'W/"2"', True)
+    assert [r.method for r in scripted.requests] == ["POST", "POST", "PUT"]
+    assert scripted.requests[2].headers["if-match"] == 'W/"1"'
+
+
+def explained(client: FhirClient) -> None:
+    """Explain version 2 of a Claim."""
+    EhrDestination(client).explain(Written("9", 'W/"2"', wrote=True), a_visit(a_note("A note.")), "baseline", ["1"])
+
+
+def test_a_provenance_is_created_unless_one_that_came_late_is_there(
+    client: FhirClient, scripted: ScriptedServer
+) -> None:
+    """Its tag names the Claim version, and the create is conditional on it."""
+    late = {"resourceType": "Provenance", "id": "5", "target": [{"reference": "Claim/9/_history/2"}]}
+    scripted.script(
+        Answer(200, {"resourceType": "Bundle"}), Answer(200, {"resourceType": "Device", "id": "1"}), Answer(200, late)
+    )
+    explained(client)
+    created = scripted.requests[2]
+    (tag,) = json.loads(created.body)["meta"]["tag"]
+    assert tag["code"] == "Claim/9/_history/2"
+    assert created.headers["if-none-exist"] == f"_tag={quote(tag['system'] + '|' + tag['code'], safe='')}"
+    assert len(scripted.requests) == 3
+
+
+def test_a_device_that_two_processes_made_at_one_moment_still_stands_for_us(
+    client: FhirClient, scripted: ScriptedServer
+) -> None:
+    """The condition then matches two, and the server refuses it for ever: one of them is taken."""
+    devices = [{"resource": {**claims.device("baseline", ["1"]), "id": each}} for each in ("b", "a")]
+    scripted.script(
+        *(
+            Answer(200, {"resourceType": "Bundle"}),
+            Answer(412, {}),
+            Answer(200, {"resourceType": "Bundle", "entry": devices}),
+        ),
+        Answer(201, {"resourceType": "Provenance", "id": "5", "target": [{"reference": "Claim/9/_history/2"}]}),
+    )
+    explained(client)
+    assert len(scripted.requests) == 4
+    assert json.loads(scripted.requests[3].body)["agent"][0]["who"] == {"reference": "Device/a"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(400, {}),
+        Answer(412, {}),
+        Answer(200, {"resourceType": "Provenance", "id": "4", "target": [{"reference": "Claim/9/_history/1"}]}),
+        Answer(200, {"resourceType": "Provenance", "id": "3", "target": [{"reference": "Claim/8/_history/2"}]}),
+    ],
+)
+def test_a_server_without_conditions_by_tag_gets_the_provenance_all_the_same(
+    client: FhirClient, scripted: ScriptedServer, answer: Answer
+) -> None:
+    """It refuses the condition, or takes no notice of the tag and answers with another Provenance."""
+    before = {"resourceType": "Provenance", "id": "4", "target": [{"reference": "Claim/9/_history/1"}]}
+    made = {"resourceType": "Provenance", "id": "5", "target": [{"reference": "Claim/9/_history/2"}]}
+    scripted.script(
+        Answer(200, {"resourceType": "Bundle", "entry": [{"resource": before}]}),
+        *(Answer(200, {"resourceType": "Device", "id": "1"}), answer, Answer(201, made)),
+    )
+    explained(client)
+    assert [r.path.rpartition("/")[2] for r in scripted.requests[2:]] == ["Provenance", "Provenance"]
+    assert "if-none-exist" not in scripted.requests[3].headers

@@ -5,22 +5,23 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from cryptography.fernet import Fernet
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, text, update
 
 from plugin.review.states import State
 from plugin.settings import SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
-from plugin.store.records import DeliveryState, NewDraft, StaleDraft
+from plugin.store.audit import Event
+from plugin.store.records import Decision, DeliveryState, NewDraft, Outlook, StaleDraft
 from plugin.store.store import Store
-from plugin.store.tables import Base
+from plugin.store.tables import Base, DeliveryRow
 from plugin.store.vault import KEY_FILE, Vault, VaultError
 from tests.databases import EVERY_DATABASE
 
@@ -101,6 +102,23 @@ def test_an_outbox_job_waits_until_it_is_done(store: Store) -> None:
     assert (remote.claim_id, remote.etag, remote.version) == ("claim-9", 'W/"1"', 1)
 
 
+def test_a_delivery_that_cannot_be_begun_counts_as_a_try_and_leaves_alone_what_is_being_sent(store: Store) -> None:
+    """After a try that died with its process it counts too, or the next would have the name of one that is over."""
+    save(store, draft())
+    (job,) = store.pending()
+    assert store.take(job)
+    store.delivery_failed(job.draft.id, "the EHR answered 503")
+    assert not store.take(job)
+    (sending,) = store.pending()
+    assert (sending.attempts, sending.problem) == (1, None)
+    with store._sessions.begin() as session:
+        session.execute(update(DeliveryRow).values(taken_until=datetime.now(UTC) - timedelta(seconds=1)))
+    store.delivery_failed(job.draft.id, "the EHR answered 503")
+    (waiting,) = store.pending()
+    assert (waiting.attempts, waiting.problem) == (2, "the EHR answered 503")
+    assert store.take(waiting)
+
+
 def test_sealed_text_is_unreadable_in_the_file(store: Store, tmp_path: Path) -> None:
     """At rest: neither the database nor its log holds a word of it; the store reads it back."""
     key = store.keep_snapshot(snapshot(), "test", "e").key
@@ -149,6 +167,22 @@ def test_a_draft_that_moved_on_is_not_overwritten(store: Store) -> None:
         store.save(draft({"resourceType": "Claim", "item": 9}), taken, ("ehr",), expected=began)
 
 
+def test_a_reply_is_kept_with_its_entry_in_the_history_or_not_at_all(store: Store) -> None:
+    """Where the entry cannot be written the reply is not kept either; kept twice, the first stays and is told of once."""
+    key = store.keep_snapshot(snapshot(), "test", "e").key
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.audit, "record", _dies)
+        with pytest.raises(RuntimeError):
+            store.seal_reply(key, "first", "m", "p")
+    assert store.unseal(key, "reply") is None
+    assert [store.seal_reply(key, said, "m", "p") for said in ("second", "third")] == ["second", "second"]
+    assert [e.kind for e in store.audit.entries("Encounter/e")] == [Event.PROPOSED.value]
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise RuntimeError
+
+
 def test_two_processes_may_start_and_seal_at_once(tmp_path: Path) -> None:
     """Migrations, the key file, snapshots and sealed text: whoever is second uses what the first made."""
     program = (
@@ -164,3 +198,27 @@ def test_two_processes_may_start_and_seal_at_once(tmp_path: Path) -> None:
     said = [process.communicate()[0].strip() for process in started]
     assert [process.returncode for process in started] == [0] * 4
     assert len(set(said)) == 1
+
+
+def test_who_decided_a_version_is_known_by_its_claim(store: Store) -> None:
+    """Also after it was superseded; of a version that nobody decided, and of a Claim that is none of ours, nobody."""
+    decided, later = {"resourceType": "Claim", "item": 1}, {"resourceType": "Claim", "item": 2}
+    save(store, draft())
+    found = store.draft("test.e.1")
+    assert found is not None
+    for claim, person in ((decided, "Practitioner/1"), (later, None)):
+        decision = Decision(
+            draft_id=found.id,
+            snapshot_key=found.snapshot_key,
+            revision=found.revision,
+            account_id="a",
+            person=person,
+            action="accept",
+            at=datetime.now(UTC),
+        )
+        outlook = Outlook(state=State.ACCEPTED, incomplete=False, claim=claim, verdicts=found.verdicts)
+        found = store.decide(found, decision, outlook, ("ehr",))
+    assert [store.decided_by(found.id, "ehr", c) for c in (decided, later, {}, None)] == [
+        "Practitioner/1",
+        *(None, None, None),
+    ]

@@ -56,3 +56,38 @@ if (waiting) {
   };
   setTimeout(look, 200);
 }
+
+// Keys of the queue: never while somebody types, never with another key held. Each does what a button or link does.
+const typing = (element) => element.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]");
+const help = document.getElementById("help");
+const rows = [...document.querySelectorAll("tr[data-item]")];
+const go = (by) => {
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const row = rows[Math.min(rows.length - 1, Math.max(0, at + by))];
+  const link = row && row.querySelector("a");
+  if (link) link.focus();
+};
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || (help && help.open)) return;
+  const key = event.key.toLowerCase();
+  if (key === "?" && help) return help.showModal();
+  if (rows.length && (key === "j" || key === "k")) return go(key === "j" ? 1 : -1);
+  if (rows.length && key === "x") {
+    const row = rows.find((each) => each.contains(document.activeElement));
+    const box = row && row.querySelector("input[type=checkbox]");
+    if (box) box.checked = !box.checked;
+    return;
+  }
+  const target = document.querySelector(`[data-hotkey="${CSS.escape(key)}"]`);
+  if (!target) return;
+  event.preventDefault();
+  if (target.tagName === "DETAILS") {
+    target.open = true;
+    target.querySelector("select, input:not([type=hidden])").focus();
+  } else if (target.tagName === "INPUT") target.focus();
+  else target.click();
+});
+for (const button of document.querySelectorAll("[data-help]")) button.addEventListener("click", () => help.showModal());
+
+// The next item is read while this one is looked at.
+if (document.body.dataset.ahead) fetch(document.body.dataset.ahead).catch(() => {});

@@ -75,6 +75,8 @@ def upgrade() -> None:
         sa.Index("ix_queue_state_since", "state", "since", "id"),
         sa.Index("ix_queue_encounter", "encounter_id"),
         sa.Index("ix_queue_patient", "patient_id"),
+        sa.Index("ix_queue_payer", "payer"),
+        sa.Index("ix_queue_clinician", "clinician_id"),
     )
     op.execute(
         "INSERT INTO queue_item (id, ehr_id, encounter_id, draft_id, patient_id, clinician_id, payer, state, codes, "

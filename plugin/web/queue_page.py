@@ -1,0 +1,237 @@
+"""The coders' queue: the list, what it is filtered by, bulk approval with a preview, retries of what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from functools import wraps
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from plugin import pipeline
+from plugin.ehr.errors import Unauthorized
+from plugin.pipeline import EXPECTED
+from plugin.review import coder, desk, second
+from plugin.review.desk import NotDecided
+from plugin.review.states import FOR_CODER, MEANING, NotAllowed, State
+from plugin.store.people import Role, SignedIn
+from plugin.store.queue import PAGE, Filter, Item, Order, Taken
+from plugin.store.records import Overtaken
+from plugin.web.house import House
+from plugin.web.pages import page
+from plugin.web.signing_in import current_session
+from plugin.web.visit_page import names
+
+Handler = Callable[[Request, House, SignedIn], Response]
+
+
+def for_coders(handler: Handler) -> Callable[[Request], Response]:
+    """A page for coders and supervisors who are signed in."""
+
+    @wraps(handler)
+    def guarded(request: Request) -> Response:
+        house: House = request.app.state.house
+        session = current_session(request)
+        if session is None:
+            return RedirectResponse("/sign-in", status_code=303)
+        if not session.account.may(Role.CODER, Role.SUPERVISOR):
+            return page(
+                request,
+                "message.html",
+                status=403,
+                signed_in=session,
+                title="For coders",
+                advice="An administrator gives the role on /admin.",
+            )
+        try:
+            return handler(request, house, session)
+        except Unauthorized as problem:
+            title, advice, status = "We cannot read this EHR for you", str(problem), 401
+        except EXPECTED as problem:
+            title, advice, status = "The visit cannot be shown now", str(problem), 503
+        return page(
+            request,
+            "message.html",
+            status=status,
+            signed_in=session,
+            title=title,
+            advice=advice,
+            again=request.url.path if request.method == "GET" else "/queue",
+        )
+
+    return guarded
+
+
+@for_coders
+def queue(request: Request, house: House, session: SignedIn) -> Response:
+    """The list: the most urgent first, fifty a page, with counts by state."""
+    said = dict(request.query_params)
+    wanted = wanted_of(said, session)
+    number = max(0, _number(said.get("page")) or 0)
+    waiting = second.waiting(house.store, session.account)
+    if said.get("second") == "yes":
+        items = [i for i in map(house.store.queue.item, waiting[: PAGE + 1]) if i is not None]
+    else:
+        items = house.store.queue.page(wanted, offset=number * PAGE, most=PAGE + 1)
+    return page(
+        request,
+        "queue.html",
+        signed_in=session,
+        items=items[:PAGE],
+        more=len(items) > PAGE,
+        number=number,
+        counts=house.store.queue.counts(),
+        choices=house.store.queue.choices(),
+        wanted=wanted,
+        said=said,
+        states=State,
+        meaning=MEANING,
+        for_coder=FOR_CODER,
+        orders=list(Order),
+        list=query_of(said),
+        now=datetime.now(UTC),
+        today=datetime.now(UTC).date(),
+        names=names(house),
+        link=lambda **changes: "/queue?" + urlencode({k: v for k, v in (said | {"page": None} | changes).items() if v}),
+        bulk_most=house.settings.review.bulk_most,
+        second=len(waiting),
+    )
+
+
+@for_coders
+def bulk(request: Request, house: House, session: SignedIn) -> Response:
+    """What approving many at once would approve: clean drafts that a clinician accepted, as many as the cap allows."""
+    form: FormData = request.state.form
+    chosen = [str(i) for i in form.getlist("item")][: house.settings.review.bulk_most]
+    items = [i for i in map(house.store.queue.item, chosen) if i is not None]
+    good = [i for i in items if may_go_in_bulk(i, session)]
+    drafts = {i.id: house.store.draft(i.id) for i in good}
+    return page(
+        request,
+        "bulk.html",
+        signed_in=session,
+        good=good,
+        drafts=drafts,
+        left=[i for i in items if i not in good],
+        list=str(form.get("list", "")),
+        most=house.settings.review.bulk_most,
+        rest=house.settings.review.rest_seconds,
+        outcome=None,
+    )
+
+
+@for_coders
+def bulk_approve(request: Request, house: House, session: SignedIn) -> Response:
+    """Approve what the preview showed, each on its record as it stands now; what changed meanwhile stays, and says why."""
+    form: FormData = request.state.form
+    outcome: list[tuple[str, str | None]] = []
+    for said in form.getlist("seen")[: house.settings.review.bulk_most]:
+        item_id, _, revision = str(said).rpartition("@")
+        outcome.append((item_id, _approve_one(house, session, item_id, revision)))
+    return page(
+        request,
+        "bulk.html",
+        signed_in=session,
+        good=[],
+        drafts={},
+        left=[],
+        list=str(form.get("list", "")),
+        most=house.settings.review.bulk_most,
+        rest=house.settings.review.rest_seconds,
+        outcome=outcome,
+    )
+
+
+def may_go_in_bulk(item: Item, session: SignedIn) -> bool:
+    """Clean, accepted, and nobody else's."""
+    return (
+        item.clean
+        and item.state in FOR_CODER
+        and item.accepted_at is not None
+        and item.held_by(datetime.now(UTC)) in (None, session.account.id)
+    )
+
+
+def _approve_one(house: House, session: SignedIn, item_id: str, revision: str) -> str | None:
+    """Approve one draft of a bulk; why not, where not."""
+    draft, item = house.store.draft(item_id), house.store.queue.item(item_id)
+    if draft is None or item is None or not may_go_in_bulk(item, session):
+        return "it is no longer clean, accepted and free"
+    if revision != str(draft.revision):
+        return "somebody did something to it after the preview"
+    try:
+        taken_up = coder.take_up(house.store, draft, session.account, approve_unaccepted=False)
+        with house.review_site(draft.ehr_id, session.id) as (site, _):
+            understood, taken = pipeline.look(site, draft.encounter_id)
+            if taken.key != draft.snapshot_key:
+                house.store.changed_since(taken_up, taken.key)
+                return "its record changed"
+            sitting = desk.sit(site, house.store, understood, taken, taken_up)
+            approved = sitting.approve(session.account)
+    except Taken:
+        return "somebody else has it"
+    except (NotDecided, NotAllowed) as problem:
+        return str(problem)
+    except Overtaken:
+        return "somebody was faster"
+    except EXPECTED as problem:
+        return str(problem)
+    finally:
+        house.store.queue.put_back(item_id, session.account.id)
+    second.after_approval(house.store, approved, session.account, house.settings.review.second_review_share)
+    return None
+
+
+@for_coders
+def retry(request: Request, house: House, session: SignedIn) -> Response:  # noqa: ARG001 - who may is checked before
+    """Try a visit that failed again, now."""
+    form: FormData = request.state.form
+    house.store.arrivals.retry(str(form.get("ehr", "")), str(form.get("encounter", "")))
+    if house.flow is not None:
+        house.flow.nudge()
+    return RedirectResponse(f"/queue?{query_of(dict(parse_qsl(str(form.get('list', '')))))}", status_code=303)
+
+
+# --- what is looked for ---
+
+
+def wanted_of(said: Mapping[str, str], session: SignedIn) -> Filter:
+    """The filter that an address asks for; what it cannot mean is left out. Without a state: what waits for a coder."""
+    state = said.get("state", "")
+    chosen = tuple(s for s in State if s.value == state)
+    everything = state == "all" or bool(said.get("find"))
+    return Filter(
+        states=chosen or (() if everything else tuple(sorted(FOR_CODER))),
+        ehr_id=said.get("ehr") or None,
+        payer=said.get("payer") or None,
+        code=(said.get("code") or "").upper() or None,
+        rule=(said.get("rule") or "").upper() or None,
+        clinician=said.get("clinician") or None,
+        due_by=_day(said.get("due")),
+        older_than_days=_number(said.get("older")),
+        find=said.get("find") or None,
+        clean=said.get("clean") == "yes",
+        mine=session.account.id if said.get("mine") == "yes" else None,
+        order=next((o for o in Order if o.value == said.get("order")), Order.DEADLINE),
+    )
+
+
+def query_of(said: Mapping[str, Any]) -> str:
+    """A list's address, to come back to it and to know its next item. Only what the list knows."""
+    known = ("state", "ehr", "payer", "code", "rule", "clinician", "due", "older", "find", "clean", "mine", "order")
+    return urlencode({k: str(said[k])[:160] for k in known if said.get(k)})
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 7 else None
+
+
+def _day(text: str | None) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
