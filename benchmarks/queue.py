@@ -107,6 +107,7 @@ def _measure(name: str, store: Store, size: int) -> None:
         "  by code": whole(Filter(states=to_review, code="H2014")),
         "  by finding, by age": whole(Filter(states=to_review, rule="UNIT-050", order=Order.AGE)),
         "  by payer": whole(Filter(states=to_review, payer="payer-3")),
+        "  ready and released": whole(Filter(states=(State.READY, State.RELEASED))),
         "  all states, by service": whole(Filter(order=Order.SERVICE)),
         "  tenth page": lambda: (queue.page(Filter(states=to_review), 9 * PAGE), queue.counts(), queue.choices()),
         "its list alone": lambda: queue.page(Filter(states=to_review), most=PAGE + 1),

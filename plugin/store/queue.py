@@ -152,9 +152,13 @@ class Queue:
             Order.SERVICE: QueueRow.date_of_service,
             Order.AGE: QueueRow.since,
         }[wanted.order]
-        query = _where(select(QueueRow), wanted).order_by(column.is_(None), column, QueueRow.id)
+        order = (column.nulls_last(), QueueRow.id)
+        found = (
+            _where(select(QueueRow.id), wanted).order_by(*order).offset(offset).limit(most).subquery()
+        )  # by indexes alone
+        query = select(QueueRow).join(found, found.c.id == QueueRow.id).order_by(*order)
         with self._db() as db:
-            return [_item(row) for row in db.scalars(query.offset(offset).limit(most))]
+            return [_item(row) for row in db.scalars(query)]
 
     def count(self, wanted: Filter) -> int:
         """How many items there are."""
