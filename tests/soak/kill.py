@@ -160,7 +160,7 @@ def report(outcome: Outcome) -> str:
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}, Python {platform.python_version()}, from seed {outcome.seed}: {sum(t.rounds for t in both)} rounds in {outcome.seconds:.0f} s (`make soak`).",
         "In each, workers find the visits of a real FHIR server by polling, ask a model's server that counts what it is paid for, and write draft",
-        "Claims, while SIGKILL ends them, half of the times at a point named below, else at any moment, also while they start. The killed are",
+        "Claims, while SIGKILL ends them, at a point named below or at any moment, also while they start. The killed are",
         "started again. Leases and waits of minutes are seconds here. In the end the server is read: one Claim a visit, which says what the",
         "note says; no version repeats the one before; one Provenance a version; the history of each store is verified.",
         "",
