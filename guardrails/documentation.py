@@ -78,20 +78,15 @@ def elements(
     code: Code, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook, policy: Policy
 ) -> tuple[Finding, ...]:
     """A finding for each element that the service must document and the record does not show."""
-    required = codebook.requirements.get(code.service or "", {})
-    asked = policy.of(code.code).documentation
-    if asked:
-        required = dict(required) | asked
+    required, said = codebook.requirements.get(code.service or "", {}), policy.of(code.code)
+    if said.documentation:
+        required = dict(required) | said.documentation
     findings = []
     for element_id, effect in required.items():
         element = codebook.elements.get(element_id)
         if element is None or shown(element_id, evidence, readings, codebook):
             continue
-        if (
-            element_id == "C24"
-            and policy.of(code.code).family_without_client
-            and shown("S09", evidence, readings, codebook)
-        ):
+        if element_id == "C24" and said.family_without_client and shown("S09", evidence, readings, codebook):
             continue
         findings.append(found(element.rule, effect=effect))
     return tuple(findings)
@@ -123,6 +118,6 @@ def signed_after(notes: Sequence[Note], minutes: Minutes | None) -> tuple[Findin
     """A signature stands before the end of what it attests. A signature with a date only is enough on the same day."""
     if minutes is None or not minutes.intervals or minutes.source == "period":
         return ()
-    ended: datetime = max(end for _, end in minutes.intervals)
+    ended: datetime = max([end for _, end in minutes.intervals])
     early = [n for n in notes if n.signed_at is not None and n.signed_at < ended]
     return (found(SIGNED_EARLY),) if early and len(early) == len(notes) else ()
