@@ -52,7 +52,8 @@ def of_proposal(
     for cap in (*policy.caps, *codebook.edits.frequencies.get(code.code, ())):
         if code.code not in cap.codes or cap.per is not Period.DAY or units <= cap.units:
             continue
-        if _counts(cap, _named_by_others(cap, policy), modifiers) and _of_age(cap, visit, on):
+        named = _named_by_others(cap, policy) if cap.unmodified else frozenset()
+        if _counts(cap, named, modifiers) and _of_age(cap, visit, on):
             yield found(PAYER_CAP, effect=cap.effect, authority=cap.source, cap=cap.units, per=cap.per.value)
 
 
@@ -69,7 +70,7 @@ def of_lines(
     for cap in (*policy.caps, *known, *_of_their_nature(codes.values())):
         if codes.keys().isdisjoint(cap.codes) or not _of_age(cap, visit, on):
             continue
-        named = _named_by_others(cap, policy)
+        named = _named_by_others(cap, policy) if cap.unmodified else frozenset()
         mine = [c for c in alive if c.line and c.code.code in cap.codes and _counts(cap, named, c.line.modifiers)]
         for candidate in mine:
             yield from _over(candidate, mine, cap, named, elsewhere, on, policy)

@@ -36,6 +36,7 @@ from guardrails.verdict import (
     Minutes,
     Outcome,
     Proposal,
+    Quote,
     ServiceLine,
     SuppliedFact,
     Verdict,
@@ -158,19 +159,18 @@ def with_facts(
 
 
 class _Begun(NamedTuple):
-    """A proposal whose code and evidence are known, and the minutes of the record that speak for it."""
+    """A proposal whose code and evidence are known, and the minutes of the record that speak for it.
+
+    `minutes` are those that count. Minutes in doubt neither reject a line nor suggest another: the note must settle them.
+    """
 
     proposal: Proposal
     resolved: code_validity.Resolved
     proof: evidence.Evidence
+    spans: tuple[Quote, ...]
     readings: tuple[Reading, ...]
     time: DocumentedTime
-
-    @property
-    def minutes(self) -> Minutes | None:
-        """The minutes that count. Minutes in doubt neither reject a line nor suggest another: the note must settle them."""
-        doubtful = any(f.effect is Effect.HOLD for f in self.time.findings)
-        return None if doubtful else self.time.minutes
+    minutes: Minutes | None
 
 
 class _Alone(NamedTuple):
@@ -195,14 +195,16 @@ def _begin(
     assert on is not None  # visit_status.status stops visits without a date
     resolved = code_validity.resolve(proposal, on, codebook, policy)
     if resolved.code is None:
-        return _Begun(proposal, resolved, evidence.NOTHING, (), DocumentedTime(None, ()))
+        return _Begun(proposal, resolved, evidence.NOTHING, (), (), DocumentedTime(None, ()), None)
     proof = evidence.prove(proposal, visit)
+    spans = proof.spans
     read_here = tuple([readings[note.id] for note in proof.notes if note.id in readings])
     notes = tuple([reading.note_id for reading in read_here])
     if notes not in stated and not any(reading.crowded for reading in read_here):
         stated[notes] = Stated(visit, read_here, policy)
-    time = documented_time(visit, read_here, proof.spans, resolved.code, policy, stated=stated.get(notes))
-    return _Begun(proposal, resolved, proof, read_here, time)
+    time = documented_time(visit, read_here, spans, resolved.code, policy, stated=stated.get(notes))
+    doubtful = any(finding.effect is Effect.HOLD for finding in time.findings)
+    return _Begun(proposal, resolved, proof, spans, read_here, time, None if doubtful else time.minutes)
 
 
 def _shares(begun: Sequence[_Begun], policy: Policy) -> dict[tuple[str, str], Counted]:
@@ -232,7 +234,7 @@ def _examine(
     """One proposal on its own, every family of rules in turn."""
     on = visit.date_of_service
     assert on is not None
-    proposal, (code, about_code), proof, read_here, time = begun
+    proposal, (code, about_code), proof, spans, read_here, time, minutes = begun
     findings: list[Finding] = [*about_visit, *about_code]
     if code is None:
         return _Alone(None, tuple(findings))
@@ -242,7 +244,6 @@ def _examine(
     findings += code_validity.payer_takes(code, policy, visit)
     findings += code_validity.eligible(code, proof.clinician, visit, policy)
     findings += proof.findings
-    spans = proof.spans
     holders = {quote.note_id for quote in spans}
     findings += code_validity.documented_service(
         code, [r for r in read_here if r.note_id in holders] or read_here, codebook
@@ -260,7 +261,7 @@ def _examine(
     share = shares.get((proof.clinician.id, code.code)) if proof.clinician else None
     if code.unit_rule is UnitRule.INSTRUMENT:
         share = time_units.instruments(code, {name for r in read_here for name in r.instruments})
-    allowed = time_units.allow(code, proposal.units, begun.minutes, policy, codebook, on, share)
+    allowed = time_units.allow(code, proposal.units, minutes, policy, codebook, on, share)
     findings += allowed.findings
     marks, about_marks = modifiers.check(code, proposal.modifiers, proof.clinician, read_here, codebook, policy, visit)
     findings += about_marks

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from guardrails.codebook import Code, Codebook
+from guardrails.codebook import Code, Codebook, Element
 from guardrails.evidence import Evidence
 from guardrails.policies import Policy
 from guardrails.reading import Reading
@@ -81,10 +81,12 @@ def elements(
     required, said = codebook.requirements.get(code.service or "", {}), policy.of(code.code)
     if said.documentation:
         required = dict(required) | said.documentation
-    findings = []
+    findings, detected = [], [reading.elements for reading in readings]
     for element_id, effect in required.items():
+        if any(element_id in elements for elements in detected):
+            continue
         element = codebook.elements.get(element_id)
-        if element is None or shown(element_id, evidence, readings, codebook):
+        if element is None or _said_to_show(element, evidence):
             continue
         if element_id == "C24" and said.family_without_client and shown("S09", evidence, readings, codebook):
             continue
@@ -97,12 +99,15 @@ def shown(element_id: str, evidence: Evidence, readings: Sequence[Reading], code
     for reading in readings:
         if element_id in reading.elements:
             return True
-    words = codebook.elements[element_id].words
+    return _said_to_show(codebook.elements[element_id], evidence)
+
+
+def _said_to_show(element: Element, evidence: Evidence) -> bool:
     texts = {note.id: note.text for note in evidence.notes}
     return any(
-        said == element_id
+        said == element.id
         and quote.note_id in texts
-        and any(p.search(texts[quote.note_id][quote.start : quote.end]) for p in words)
+        and any(p.search(texts[quote.note_id][quote.start : quote.end]) for p in element.words)
         for quote, said in evidence.quotes
     )
 

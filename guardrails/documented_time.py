@@ -176,6 +176,20 @@ class _Placed(NamedTuple):
     interval: Interval
 
 
+class _Lain(NamedTuple):
+    """How placed times lie to each other: whether some overlap and differ, and whether some are apart."""
+
+    overlap: bool
+    apart: bool
+
+    @classmethod
+    def of(cls, placed: Sequence[_Placed]) -> _Lain:
+        """As they lie on the day."""
+        distinct = {p.interval for p in placed}
+        stretches = len(union(distinct))
+        return cls(overlap=len(distinct) > stretches, apart=stretches > 1)
+
+
 class _Clocked(NamedTuple):
     """What clock times come to: the minutes, or why there are none, and how they lie to midnight and to the visit's period."""
 
@@ -210,6 +224,7 @@ class Stated:
                 self.placed.append(_Placed(where, interval))
             elif problem is not None:
                 self.problems.append(found(problem, where=[where]))
+        self.lain = _Lain.of(self.placed)
         self.corrected = _corrected_elsewhere(visit, readings, self.sessions, self.complete)
         self._clocked: dict[tuple[int, ...], _Clocked] = {}
 
@@ -260,11 +275,11 @@ def documented_time(
         placed, complete = [], []
     if code.service in _PROGRAMMES:  # the day's parts stand within arrival and departure
         placed = [p for p in placed if not any(_inside(p.interval, other.interval) for other in placed)]
-    distinct = {p.interval for p in placed}
-    if len(distinct) > len(union(distinct)):  # two stated times overlap and differ: the wider is not chosen
+    lain = stated.lain if len(placed) == len(stated.placed) else _Lain.of(placed)
+    if lain.overlap:  # two stated times overlap and differ: the wider is not chosen
         problems.append(found(DISAGREE, where=[p.quote for p in placed]))
         placed, complete = [], []
-    placed, ambiguous = _choose(placed, tuple(cited))
+    placed, ambiguous = _choose(placed, tuple(cited)) if placed and lain.apart else (placed, [])
     if ambiguous:
         problems.append(found(WHICH_TIME, where=[p.quote for p in ambiguous]))
 
@@ -445,9 +460,7 @@ def _within(visit: Visit, interval: Interval, policy: Policy) -> bool:
 
 
 def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Placed], list[_Placed]]:
-    """Where separate times stand in the note, those that the line's quotes cover; all of them where none or all are."""
-    if len(placed) < 2 or len(union([p.interval for p in placed])) < 2:
-        return placed, []
+    """Of separate times those that the line's quotes cover, or else all of them, and nobody can say which are meant."""
     covered = [p for p in placed if any(_overlap(p.quote, q) for q in cited)]
     if not covered:
         return [], placed

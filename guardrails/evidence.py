@@ -82,20 +82,22 @@ def prove(proposal: Proposal, visit: Visit) -> Evidence:
     if len(quotes) > MAX_QUOTES or sum([len(q.text) for q in quotes]) > MAX_QUOTED_CHARACTERS:
         too_much = found(TOO_MUCH, limit=f"{MAX_QUOTES} / {MAX_QUOTED_CHARACTERS}")
         return Evidence((), usable, _first_author(usable, visit), (too_much,))
-    places = [_locate(quoted, usable) for quoted in quotes]
-    proven = tuple([(at, quoted.element) for at, quoted in zip(places, quotes, strict=True) if at is not None])
-    findings = (
-        ()
-        if len(proven) == len(quotes)
-        else _not_proven([q for q, at in zip(quotes, places, strict=True) if at is None], visit)
-    )
+    proven: list[tuple[Quote, str | None]] = []
+    astray: list[Quoted] = []
+    for quoted in quotes:
+        quote = _locate(quoted, usable)
+        if quote is None:
+            astray.append(quoted)
+        else:
+            proven.append((quote, quoted.element))
+    findings = _not_proven(astray, visit) if astray else ()
     holders = {quote.note_id for quote, _ in proven}
     authors = {note.author.id: note.author for note in usable if note.author and note.id in holders}
     if len(authors) > 1:
         findings = (*findings, found(TWO_CLINICIANS))
     clinician = next(iter(authors.values()), None) or visit.rendering
     notes = tuple([n for n in usable if n.author is None or clinician is None or n.author.id == clinician.id])
-    return Evidence(proven, notes, clinician, findings)
+    return Evidence(tuple(proven), notes, clinician, findings)
 
 
 def _first_author(usable: Sequence[Note], visit: Visit) -> Clinician | None:
@@ -138,7 +140,8 @@ _WORD = re.compile(r"\S+")
 def _locate(quoted: Quoted, notes: Sequence[Note]) -> Quote | None:
     """The first note in which the words stand, and where."""
     for note in notes:
-        span = find(note.text, quoted.text, note.folded) if quoted.note_id in (None, note.id) else None
-        if span:
-            return Quote(note.id, *span, note.text_hash)
+        if quoted.note_id is None or quoted.note_id == note.id:
+            span = find(note.text, quoted.text, note.folded)
+            if span:
+                return Quote(note.id, span[0], span[1], note.text_hash)
     return None
