@@ -244,10 +244,7 @@ def _examine(
     findings += code_validity.payer_takes(code, policy, visit)
     findings += code_validity.eligible(code, proof.clinician, visit, policy)
     findings += proof.findings
-    holders = {quote.note_id for quote in spans}
-    findings += code_validity.documented_service(
-        code, [r for r in read_here if r.note_id in holders] or read_here, codebook
-    )
+    findings += code_validity.documented_service(code, _holding(spans, read_here), codebook)
     findings += code_validity.client_present(code, codebook, read_here, policy)
     if code.service in codebook.requirements:
         findings += documentation.elements(code, proof, read_here, codebook, policy)
@@ -292,6 +289,14 @@ def _examine(
     elif code.unit_rule is UnitRule.INSTRUMENT and outcome_of(findings) is Outcome.READY:  # nothing else says why not
         findings.append(found(time_units.NOTHING_COUNTED, code=code.code))
     return _Alone(code, tuple(findings), line, allowed.fix or lower_level)
+
+
+def _holding(spans: Sequence[Quote], readings: Sequence[Reading]) -> Sequence[Reading]:
+    """The readings of the notes in which the quotes stand; all of them where none is quoted."""
+    if len(readings) < 2:
+        return readings
+    holders = {quote.note_id for quote in spans}
+    return [reading for reading in readings if reading.note_id in holders] or readings
 
 
 def _asked(proposal: Proposal) -> tuple[str, ...]:

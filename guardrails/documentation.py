@@ -81,16 +81,17 @@ def elements(
     required, said = codebook.requirements.get(code.service or "", {}), policy.of(code.code)
     if said.documentation:
         required = dict(required) | said.documentation
-    findings, detected = [], [reading.elements for reading in readings]
-    for element_id, effect in required.items():
-        if any(element_id in elements for elements in detected):
-            continue
+    undetected, findings = list(required), []
+    for reading in readings:
+        detected = reading.elements
+        undetected = [each for each in undetected if each not in detected]
+    for element_id in undetected:
         element = codebook.elements.get(element_id)
         if element is None or _said_to_show(element, evidence):
             continue
         if element_id == "C24" and said.family_without_client and shown("S09", evidence, readings, codebook):
             continue
-        findings.append(found(element.rule, effect=effect))
+        findings.append(found(element.rule, effect=required[element_id]))
     return tuple(findings)
 
 

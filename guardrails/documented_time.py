@@ -205,13 +205,10 @@ class Stated:
     def __init__(self, visit: Visit, readings: Sequence[Reading], policy: Policy) -> None:
         self._visit, self._policy, self.readings = visit, policy, readings
         self.statements = [(r, s) for r in readings for s in r.times]
-        self.sessions = [
-            (r, s)
-            for r, s in self.statements
-            if isinstance(s, ClockRange) and s.role is Role.SESSION and _this_day(s, visit)
-        ]
+        of_session = [(r, s) for r, s in self.statements if s.role is Role.SESSION]
+        self.sessions = [(r, s) for r, s in of_session if isinstance(s, ClockRange) and _this_day(s, visit)]
         self.complete = [(r, s) for r, s in self.sessions if s.end is not None]
-        self.totals = [(r, s) for r, s in self.statements if isinstance(s, Duration) and s.role is Role.SESSION]
+        self.totals = [(r, s) for r, s in of_session if isinstance(s, Duration)]
         self.unclear = [r.at(s.span) for r, s in self.statements if s.role is Role.UNCLEAR]
         self.unclear += [r.at(r.interruption) for r in readings if r.interruption]
         self.placed: list[_Placed] = []
