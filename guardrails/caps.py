@@ -6,7 +6,7 @@ too many, so each waits. Other claims count where they were looked up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 from guardrails.codebook import Code, Codebook, UnitRule
@@ -49,10 +49,11 @@ def of_proposal(
     on = visit.date_of_service
     if not isinstance(units, int) or on is None:
         return
-    for cap in (*policy.caps, *codebook.edits.frequencies):
-        if cap.per is not Period.DAY or code.code not in cap.codes or units <= cap.units:
+    for cap in (*policy.caps, *codebook.edits.frequencies.get(code.code, ())):
+        if code.code not in cap.codes or cap.per is not Period.DAY or units <= cap.units:
             continue
-        if _counts(cap, _named_by_others(cap, policy), modifiers) and _of_age(cap, visit, on):
+        named = _named_by_others(cap, policy) if cap.unmodified else frozenset()
+        if _counts(cap, named, modifiers) and _of_age(cap, visit, on):
             yield found(PAYER_CAP, effect=cap.effect, authority=cap.source, cap=cap.units, per=cap.per.value)
 
 
@@ -63,12 +64,13 @@ def of_lines(
     on = visit.date_of_service
     assert on is not None  # visit_status stops visits without a date
     elsewhere = context.client_lines.values if isinstance(context.client_lines, Known) else ()
-    elsewhere = tuple(line for line in elsewhere if line.visit_id != visit.id)
-    codes = {c.code.code for c in alive}
-    for cap in (*policy.caps, *codebook.edits.frequencies, *_of_their_nature(alive)):
-        if codes.isdisjoint(cap.codes) or not _of_age(cap, visit, on):
+    elsewhere = tuple([line for line in elsewhere if line.visit_id != visit.id])
+    codes = {c.code.code: c.code for c in alive}
+    known = [cap for code in codes for cap in codebook.edits.frequencies.get(code, ())]
+    for cap in (*policy.caps, *known, *_of_their_nature(codes.values())):
+        if codes.keys().isdisjoint(cap.codes) or not _of_age(cap, visit, on):
             continue
-        named = _named_by_others(cap, policy)
+        named = _named_by_others(cap, policy) if cap.unmodified else frozenset()
         mine = [c for c in alive if c.line and c.code.code in cap.codes and _counts(cap, named, c.line.modifiers)]
         for candidate in mine:
             yield from _over(candidate, mine, cap, named, elsewhere, on, policy)
@@ -88,15 +90,17 @@ def _over(
     if line.units > cap.units and cap.per is Period.DAY:
         return  # said of the proposal already
     here = sum(
-        c.line.units for c in mine if c.line and (not cap.by_clinician or c.line.rendering_id == line.rendering_id)
+        [c.line.units for c in mine if c.line and (not cap.by_clinician or c.line.rendering_id == line.rendering_id)]
     )
     there = sum(
-        other.units or 1
-        for other in elsewhere
-        if other.code in cap.codes
-        and _counts(cap, named, other.modifiers)
-        and _within(other.date_of_service, on, cap.per, policy.year_begins)
-        and (not cap.by_clinician or other.clinician_id == line.rendering_id)
+        [
+            other.units or 1
+            for other in elsewhere
+            if other.code in cap.codes
+            and _counts(cap, named, other.modifiers)
+            and _within(other.date_of_service, on, cap.per, policy.year_begins)
+            and (not cap.by_clinician or other.clinician_id == line.rendering_id)
+        ]
     )
     if here + there > cap.units:
         effect = Effect.HOLD if cap.effect is Effect.BLOCK else cap.effect
@@ -107,9 +111,9 @@ def _over(
         )
 
 
-def _of_their_nature(alive: Sequence[Examined]) -> Iterator[Cap]:
+def _of_their_nature(codes: Iterable[Code]) -> Iterator[Cap]:
     """One unit a day of a per-diem code and one a month of a monthly one, whoever bills it (PD-01, PD-06)."""
-    for code in {c.code.code: c.code for c in alive}.values():
+    for code in codes:
         per = _ONE_PER.get(code.unit_rule)
         if per is not None:
             yield Cap(codes=(code.code,), units=1, per=per, effect=Effect.HOLD, source="domain PD-01, PD-06")
@@ -117,8 +121,7 @@ def _of_their_nature(alive: Sequence[Examined]) -> Iterator[Cap]:
 
 def _named_by_others(cap: Cap, policy: Policy) -> frozenset[str]:
     """The modifiers by which the payer's caps of the same codes tell their kinds apart."""
-    others = (each.modifiers for each in policy.caps if set(each.codes) & set(cap.codes))
-    return frozenset().union(*others)
+    return frozenset().union(*[each.modifiers for each in policy.caps if not set(cap.codes).isdisjoint(each.codes)])
 
 
 def _counts(cap: Cap, named: frozenset[str], modifiers: Sequence[str]) -> bool:
@@ -128,8 +131,10 @@ def _counts(cap: Cap, named: frozenset[str], modifiers: Sequence[str]) -> bool:
 
 
 def _of_age(cap: Cap, visit: Visit, on: date) -> bool:
+    if cap.age_below is None:
+        return True
     age = visit.client_age(on)
-    return cap.age_below is None or (age is not None and age < cap.age_below)
+    return age is not None and age < cap.age_below
 
 
 def _within(when: date, on: date, per: Period, year_begins: int) -> bool:

@@ -7,7 +7,8 @@ once; then one cross-line pass settles conflicts.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from guardrails import (
     caps,
@@ -31,9 +32,11 @@ from guardrails.rules import CuredBy, Effect, rule
 from guardrails.time_units import Counted
 from guardrails.verdict import (
     Finding,
+    Fix,
     Minutes,
     Outcome,
     Proposal,
+    Quote,
     ServiceLine,
     SuppliedFact,
     Verdict,
@@ -91,22 +94,16 @@ def check(
     stated: dict[tuple[str, ...], Stated] = {}
     begun = [_begin(proposal, visit, codebook, policy, readings, stated) for proposal in proposals]
     shares = _shares(begun, policy)
-    examined = [
-        _examine(position, each, shares, visit, context, stopping, codebook, policy, supplied)
-        for position, each in enumerate(begun)
+    alone = [_examine(each, shares, visit, context, stopping, codebook, policy, supplied) for each in begun]
+    candidates = [
+        Examined(position, each.code, each.line, each.findings, _asked(proposals[position]))
+        for position, each in enumerate(alone)
+        if each.code is not None
     ]
-    candidates = [c for c, _ in examined if c is not None]
     across = claim_edits.across_lines(candidates, visit, context, codebook, policy)
-    verdicts = []
-    for position, (_, verdict) in enumerate(examined):
-        further = across.get(position, ())
-        findings = (*verdict.findings, *further)
-        outcome = outcome_of(findings) if further else verdict.outcome
-        fix = verdict.fix if outcome is Outcome.HELD and position not in across else None
-        line = verdict.line if outcome is not Outcome.REJECTED else None
-        verdicts.append(Verdict(proposal=verdict.proposal, outcome=outcome, findings=findings, line=line, fix=fix))
+    verdicts = _verdicts(proposals, alone, across, visit)
     return Verdicts(
-        verdicts=_numbered(verdicts, visit),
+        verdicts=verdicts,
         findings=(*about_visit, *refused),
         notices=_notices(verdicts, visit, codebook, policy),
     )
@@ -161,21 +158,28 @@ def with_facts(
     return visit, supplied, tuple(refused)
 
 
-@dataclass(frozen=True)
-class _Begun:
-    """A proposal whose code and evidence are known, and the minutes of the record that speak for it."""
+class _Begun(NamedTuple):
+    """A proposal whose code and evidence are known, and the minutes of the record that speak for it.
+
+    `minutes` are those that count. Minutes in doubt neither reject a line nor suggest another: the note must settle them.
+    """
 
     proposal: Proposal
     resolved: code_validity.Resolved
     proof: evidence.Evidence
+    spans: tuple[Quote, ...]
     readings: tuple[Reading, ...]
     time: DocumentedTime
+    minutes: Minutes | None
 
-    @property
-    def minutes(self) -> Minutes | None:
-        """The minutes that count. Minutes in doubt neither reject a line nor suggest another: the note must settle them."""
-        doubtful = any(f.effect is Effect.HOLD for f in self.time.findings)
-        return None if doubtful else self.time.minutes
+
+class _Alone(NamedTuple):
+    """What is found of one proposal by itself, before it meets the others; `code` is None where it names none."""
+
+    code: Code | None
+    findings: tuple[Finding, ...]
+    line: ServiceLine | None = None
+    fix: Fix | None = None
 
 
 def _begin(
@@ -191,14 +195,16 @@ def _begin(
     assert on is not None  # visit_status.status stops visits without a date
     resolved = code_validity.resolve(proposal, on, codebook, policy)
     if resolved.code is None:
-        return _Begun(proposal, resolved, evidence.NOTHING, (), DocumentedTime(None, ()))
+        return _Begun(proposal, resolved, evidence.NOTHING, (), (), DocumentedTime(None, ()), None)
     proof = evidence.prove(proposal, visit)
-    read_here = tuple(readings[note.id] for note in proof.notes if note.id in readings)
-    notes = tuple(reading.note_id for reading in read_here)
+    spans = proof.spans
+    read_here = tuple([readings[note.id] for note in proof.notes if note.id in readings])
+    notes = tuple([reading.note_id for reading in read_here])
     if notes not in stated and not any(reading.crowded for reading in read_here):
         stated[notes] = Stated(visit, read_here, policy)
-    time = documented_time(visit, read_here, proof.spans, resolved.code, policy, stated=stated.get(notes))
-    return _Begun(proposal, resolved, proof, read_here, time)
+    time = documented_time(visit, read_here, spans, resolved.code, policy, stated=stated.get(notes))
+    doubtful = any(finding.effect is Effect.HOLD for finding in time.findings)
+    return _Begun(proposal, resolved, proof, spans, read_here, time, None if doubtful else time.minutes)
 
 
 def _shares(begun: Sequence[_Begun], policy: Policy) -> dict[tuple[str, str], Counted]:
@@ -216,7 +222,6 @@ def _shares(begun: Sequence[_Begun], policy: Policy) -> dict[tuple[str, str], Co
 
 
 def _examine(
-    position: int,
     begun: _Begun,
     shares: Mapping[tuple[str, str], Counted],
     visit: Visit,
@@ -225,31 +230,21 @@ def _examine(
     codebook: Codebook,
     policy: Policy,
     supplied: Collection[str],
-) -> tuple[Examined | None, Verdict]:
+) -> _Alone:
     """One proposal on its own, every family of rules in turn."""
     on = visit.date_of_service
     assert on is not None
-    proposal, code, proof, read_here, time = (
-        begun.proposal,
-        begun.resolved.code,
-        begun.proof,
-        begun.readings,
-        begun.time,
-    )
-    findings: list[Finding] = [*about_visit, *begun.resolved.findings]
+    proposal, (code, about_code), proof, spans, read_here, time, minutes = begun
+    findings: list[Finding] = [*about_visit, *about_code]
     if code is None:
-        return None, Verdict(proposal=proposal, outcome=outcome_of(findings), findings=tuple(findings))
+        return _Alone(None, tuple(findings))
 
     if proposal.unsure:
         findings.append(found(UNSURE))
     findings += code_validity.payer_takes(code, policy, visit)
     findings += code_validity.eligible(code, proof.clinician, visit, policy)
     findings += proof.findings
-    spans = proof.spans
-    holders = {quote.note_id for quote in spans}
-    findings += code_validity.documented_service(
-        code, [r for r in read_here if r.note_id in holders] or read_here, codebook
-    )
+    findings += code_validity.documented_service(code, _holding(spans, read_here), codebook)
     findings += code_validity.client_present(code, codebook, read_here, policy)
     if code.service in codebook.requirements:
         findings += documentation.elements(code, proof, read_here, codebook, policy)
@@ -263,7 +258,7 @@ def _examine(
     share = shares.get((proof.clinician.id, code.code)) if proof.clinician else None
     if code.unit_rule is UnitRule.INSTRUMENT:
         share = time_units.instruments(code, {name for r in read_here for name in r.instruments})
-    allowed = time_units.allow(code, proposal.units, begun.minutes, policy, codebook, on, share)
+    allowed = time_units.allow(code, proposal.units, minutes, policy, codebook, on, share)
     findings += allowed.findings
     marks, about_marks = modifiers.check(code, proposal.modifiers, proof.clinician, read_here, codebook, policy, visit)
     findings += about_marks
@@ -293,55 +288,67 @@ def _examine(
         )
     elif code.unit_rule is UnitRule.INSTRUMENT and outcome_of(findings) is Outcome.READY:  # nothing else says why not
         findings.append(found(time_units.NOTHING_COUNTED, code=code.code))
-    verdict = Verdict(
-        proposal=proposal,
-        outcome=outcome_of(findings),
-        findings=tuple(findings),
-        line=line,
-        fix=allowed.fix or lower_level,
-    )
-    return Examined(position, code, line, tuple(findings), _asked(proposal)), verdict
+    return _Alone(code, tuple(findings), line, allowed.fix or lower_level)
+
+
+def _holding(spans: Sequence[Quote], readings: Sequence[Reading]) -> Sequence[Reading]:
+    """The readings of the notes in which the quotes stand; all of them where none is quoted."""
+    if len(readings) < 2:
+        return readings
+    holders = {quote.note_id for quote in spans}
+    return [reading for reading in readings if reading.note_id in holders] or readings
 
 
 def _asked(proposal: Proposal) -> tuple[str, ...]:
     units = proposal.units
     counted = repr(units) if not isinstance(units, int) or units.bit_length() < 64 else f"{units.bit_length()} bits"
-    quotes = (f"{q.note_id}|{q.element}|{q.text}" for q in proposal.quotes)
+    quotes = [f"{q.note_id}|{q.element}|{q.text}" for q in proposal.quotes]
     return counted, " ".join(proposal.modifiers), " ".join(proposal.diagnoses), str(proposal.system), *quotes
 
 
-def _numbered(verdicts: Sequence[Verdict], visit: Visit) -> tuple[Verdict, ...]:
-    """Line ids of our own: the visit, the code, and a number among lines of that code in a fixed order."""
-    order = sorted(
-        (i for i, v in enumerate(verdicts) if v.line),
-        key=lambda i: _line_order(verdicts[i].line, i),
+def _verdicts(
+    proposals: Sequence[Proposal], alone: Sequence[_Alone], across: Mapping[int, tuple[Finding, ...]], visit: Visit
+) -> tuple[Verdict, ...]:
+    """What becomes of each proposal, by what was found of it alone and `across` the lines, by its position."""
+    findings = [(*each.findings, *across.get(position, ())) for position, each in enumerate(alone)]
+    outcomes = [outcome_of(each) for each in findings]
+    kept = [each.line if outcomes[i] is not Outcome.REJECTED else None for i, each in enumerate(alone)]
+    ids = _numbered(kept, visit)
+    return tuple(
+        [
+            Verdict(
+                proposal=proposal,
+                outcome=outcomes[i],
+                findings=findings[i],
+                line=replace(line, id=ids[i]) if (line := kept[i]) is not None else None,
+                fix=alone[i].fix if outcomes[i] is Outcome.HELD and i not in across else None,
+            )
+            for i, proposal in enumerate(proposals)
+        ]
     )
+
+
+def _numbered(lines: Sequence[ServiceLine | None], visit: Visit) -> dict[int, str]:
+    """Line ids of our own, by position: the visit, the code, and a number among lines of that code in a fixed order."""
     numbers: dict[str, int] = {}
     ids: dict[int, str] = {}
-    for i in order:
-        line = verdicts[i].line
-        assert line is not None
-        numbers[line.code] = numbers.get(line.code, 0) + 1
-        ids[i] = f"{visit.id}.{line.code}.{numbers[line.code]}"
-    return tuple(
-        replace(v, line=replace(v.line, id=ids[i])) if v.line is not None else v for i, v in enumerate(verdicts)
-    )
-
-
-def _line_order(line: ServiceLine | None, position: int) -> tuple[object, ...]:
-    assert line is not None
-    return (line.code, line.modifiers, line.units, line.diagnoses, line.quotes, position)
+    for code, _, _, _, _, position in sorted(
+        [(x.code, x.modifiers, x.units, x.diagnoses, x.quotes, i) for i, x in enumerate(lines) if x is not None]
+    ):
+        numbers[code] = numbers.get(code, 0) + 1
+        ids[position] = f"{visit.id}.{code}.{numbers[code]}"
+    return ids
 
 
 def _notices(verdicts: Sequence[Verdict], visit: Visit, codebook: Codebook, policy: Policy) -> tuple[str, ...]:
     """Facts about the installation: one word for the site, never a finding per line (law 5)."""
     on = visit.date_of_service
     assert on is not None
-    used = {codebook.table_for(normalize(v.proposal.code)) for v in verdicts if v.line is not None}
+    used = [codebook.table_for(normalize(v.proposal.code)) for v in verdicts if v.line is not None]
+    ended = {t.name: t.covers_through for t in used if t is not None and on > t.covers_through}
     notices = [
-        f"Table {t.name} ends on {t.covers_through.isoformat()}, before the date of service: load a newer one."
-        for t in sorted((t for t in used if t is not None), key=lambda t: t.name)
-        if on > t.covers_through
+        f"Table {name} ends on {last.isoformat()}, before the date of service: load a newer one."
+        for name, last in sorted(ended.items())
     ]
     if not policy.covers(on):
         notices.append(f"Policy {policy.id} is not dated for this date of service.")

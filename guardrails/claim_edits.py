@@ -89,6 +89,7 @@ ALREADY_CLAIMED = rule(
     cured_by=CuredBy.NOBODY,
 )
 
+_SAID_TWICE = frozenset({"76", "77", "59", "XE", "XP", "XS", "XU"})  # modifiers that tell a second service from a slip
 # Lines without minutes of their own do not take part in overlaps (OV-02).
 _NO_MINUTES = frozenset({UnitRule.INSTRUMENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
 
@@ -105,7 +106,7 @@ def across_lines(
         if finding not in found_on.setdefault(candidate.position, []):
             found_on[candidate.position].append(finding)
 
-    alive = sorted((c for c in candidates if c.alive), key=_order)
+    alive = sorted([c for c in candidates if c.alive], key=_order)
     refused = {second.position for first, second in combinations(alive, 2) if _identical(first, second)}
     for candidate in alive:
         if candidate.position in refused:
@@ -163,7 +164,7 @@ def _order(candidate: Examined) -> tuple[object, ...]:
         line.diagnoses if line else (),
         line.quotes if line else (),
         len(candidate.findings),
-        tuple(f.rule_id for f in candidate.findings),
+        tuple([f.rule_id for f in candidate.findings]),
         candidate.asked,
         candidate.position,
     )
@@ -174,7 +175,7 @@ def _identical(a: Examined, b: Examined) -> bool:
         return False
     if a.line is None or b.line is None:
         return True
-    return not ({"76", "77", "59", "XE", "XP", "XS", "XU"} & {*a.line.modifiers, *b.line.modifiers})
+    return _SAID_TWICE.isdisjoint(a.line.modifiers) and _SAID_TWICE.isdisjoint(b.line.modifiers)
 
 
 def _clash(a: Examined, b: Examined) -> Rule | None:

@@ -86,7 +86,7 @@ def _overlap(a: Interval, b: Interval) -> timedelta:
 
 def _elsewhere(candidate: Examined, busy: Sequence[BusyTime], policy: Policy) -> BusyTime | None:
     """The first contact with another client in the line's minutes, beyond what check-in and check-out explain."""
-    if _group(candidate) or candidate.line is None:
+    if not busy or _group(candidate) or candidate.line is None:
         return None
     slack = timedelta(minutes=policy.period_tolerance_minutes)
     return next(
@@ -111,7 +111,7 @@ def _beside_another(candidate: Examined, timed: Sequence[Examined], visit: Visit
             for v in context.same_day_visits.values
             if v.id != visit.id and v.starts and v.ends and v.clinician_ids and me not in v.clinician_ids
         ]
-    return any(_overlap(a, b) for a in mine for b in others)
+    return bool(others) and any(_overlap(a, b) for a in mine for b in others)
 
 
 def _day(
@@ -124,8 +124,8 @@ def _day(
         [i for c in own for i in _intervals(c)]
         + [(b.starts, b.ends) for b in busy if b.clinician_id == line.rendering_id]
     )
-    stated = sum(c.line.minutes.minutes for c in own if c.line and c.line.minutes and not _intervals(c))
-    total = sum(round((end.timestamp() - start.timestamp()) // 60) for start, end in clocked) + stated
+    stated = [c.line.minutes.minutes for c in own if c.line and c.line.minutes and not _intervals(c)]
+    total = sum([round((end.timestamp() - start.timestamp()) // 60) for start, end in clocked]) + sum(stated)
     limit = policy.clinician_day_minutes
     if total > _DAY_MINUTES:
         yield candidate, found(IMPOSSIBLE_DAY)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
+from typing import NamedTuple
 
 from guardrails.codebook import Code, Codebook, UnitRule, is_well_formed, normalize
 from guardrails.policies import Counted, Policy
@@ -198,8 +199,7 @@ _NEVER = {  # domain 6.5, "blocked" column, where the level is named without a c
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A proposal's code as the tables know it on the date of service, or why not."""
 
     code: Code | None
@@ -334,8 +334,8 @@ def _against_declared(
     Where the text names this one elsewhere too, nobody can tell from titles alone, and a person must.
     """
     others = {s for s in declared.keys() - own if not codebook.work(s).within}
-    claimed = any(own & codebook.work(other).named_beside for other in others)
-    if own & declared.keys() and not claimed:
+    claimed = any(not own.isdisjoint(codebook.work(other).named_beside) for other in others)
+    if not claimed and not own.isdisjoint(declared):
         return ()
     where = [declared[service] for service in sorted(others)][:1]
     if not claimed and any(service in r.named_services for r in readings for service in own):

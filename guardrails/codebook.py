@@ -228,7 +228,10 @@ class Codebook:
 
     def find(self, code: str, on: date) -> Code | None:
         """The meaning of `code` on a date of service, or None where it is unknown or not in force."""
-        return next((entry for entry in self.codes.get(code, ()) if entry.in_force(on)), None)
+        for entry in self.codes.get(code, ()):
+            if entry.in_force(on):
+                return entry
+        return None
 
     def meanings(self, code: str) -> tuple[Code, ...]:
         """Every meaning the code has had, oldest first; empty where it is unknown."""

@@ -11,7 +11,7 @@ from guardrails.policies import Answer, Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
 from guardrails.verdict import Finding, found
-from guardrails.visit import Visit
+from guardrails.visit import Diagnosis, Visit
 
 NO_DIAGNOSIS = rule(
     "DX-010",
@@ -132,13 +132,13 @@ def check(
     readings: Sequence[Reading],
 ) -> tuple[tuple[str, ...], tuple[Finding, ...]]:
     """The line's diagnosis pointers, in the visit's rank order, and what is wrong with them."""
-    known = [d.code for d in sorted(visit.diagnoses, key=lambda d: (d.rank is None, d.rank or 0))]
+    known = [d.code for d in sorted(visit.diagnoses, key=_by_rank)]
     valid = [c for c in known if _ICD10CM.fullmatch(c)]
     findings: list[Finding] = []
     if len(valid) < len(known):
         findings.append(found(DIAGNOSIS_FORM))
     wanted = [d.strip().upper() for d in proposed]
-    if any(d not in known for d in wanted):
+    if not set(wanted).issubset(known):
         findings.append(found(NOT_IN_CHART))
     pointers = tuple(dict.fromkeys([d for d in valid if not wanted or d in wanted][:MAX_POINTERS]))
     if pointers:
@@ -149,6 +149,10 @@ def check(
     elif not wanted:
         findings.append(found(NO_DIAGNOSIS))
     return pointers, tuple(findings)
+
+
+def _by_rank(diagnosis: Diagnosis) -> tuple[bool, int]:
+    return diagnosis.rank is None, diagnosis.rank or 0
 
 
 def _in_tables(pointers: Sequence[str], on: date, codebook: Codebook) -> Iterator[Finding]:
@@ -198,6 +202,8 @@ def _established(pointers: Sequence[str], readings: Sequence[Reading]) -> Iterat
     for reading in readings:
         for prefix, span in reading.uncertain_diagnoses.items():
             uncertain.setdefault(prefix, []).append((reading, span))
+    if not uncertain:
+        return
     for pointer in pointers:
         where = [r.at(span) for prefix, places in uncertain.items() if pointer.startswith(prefix) for r, span in places]
         if where:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from guardrails.codebook import Code, Codebook
+from guardrails.codebook import Code, Codebook, Element
 from guardrails.evidence import Evidence
 from guardrails.policies import Policy
 from guardrails.reading import Reading
@@ -78,22 +78,20 @@ def elements(
     code: Code, evidence: Evidence, readings: Sequence[Reading], codebook: Codebook, policy: Policy
 ) -> tuple[Finding, ...]:
     """A finding for each element that the service must document and the record does not show."""
-    required = codebook.requirements.get(code.service or "", {})
-    asked = policy.of(code.code).documentation
-    if asked:
-        required = dict(required) | asked
-    findings = []
-    for element_id, effect in required.items():
+    required, said = codebook.requirements.get(code.service or "", {}), policy.of(code.code)
+    if said.documentation:
+        required = dict(required) | said.documentation
+    undetected, findings = list(required), []
+    for reading in readings:
+        detected = reading.elements
+        undetected = [each for each in undetected if each not in detected]
+    for element_id in undetected:
         element = codebook.elements.get(element_id)
-        if element is None or shown(element_id, evidence, readings, codebook):
+        if element is None or _said_to_show(element, evidence):
             continue
-        if (
-            element_id == "C24"
-            and policy.of(code.code).family_without_client
-            and shown("S09", evidence, readings, codebook)
-        ):
+        if element_id == "C24" and said.family_without_client and shown("S09", evidence, readings, codebook):
             continue
-        findings.append(found(element.rule, effect=effect))
+        findings.append(found(element.rule, effect=required[element_id]))
     return tuple(findings)
 
 
@@ -102,12 +100,15 @@ def shown(element_id: str, evidence: Evidence, readings: Sequence[Reading], code
     for reading in readings:
         if element_id in reading.elements:
             return True
-    words = codebook.elements[element_id].words
+    return _said_to_show(codebook.elements[element_id], evidence)
+
+
+def _said_to_show(element: Element, evidence: Evidence) -> bool:
     texts = {note.id: note.text for note in evidence.notes}
     return any(
-        said == element_id
+        said == element.id
         and quote.note_id in texts
-        and any(p.search(texts[quote.note_id][quote.start : quote.end]) for p in words)
+        and any(p.search(texts[quote.note_id][quote.start : quote.end]) for p in element.words)
         for quote, said in evidence.quotes
     )
 
@@ -123,6 +124,6 @@ def signed_after(notes: Sequence[Note], minutes: Minutes | None) -> tuple[Findin
     """A signature stands before the end of what it attests. A signature with a date only is enough on the same day."""
     if minutes is None or not minutes.intervals or minutes.source == "period":
         return ()
-    ended: datetime = max(end for _, end in minutes.intervals)
+    ended: datetime = max([end for _, end in minutes.intervals])
     early = [n for n in notes if n.signed_at is not None and n.signed_at < ended]
     return (found(SIGNED_EARLY),) if early and len(early) == len(notes) else ()

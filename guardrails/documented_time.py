@@ -7,9 +7,10 @@ on instants, so that daylight-saving nights come out right (TM-04).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from guardrails.codebook import Code, UnitRule
@@ -163,33 +164,51 @@ _GAPS = frozenset({Role.INTERRUPTION, Role.NOT_COUNTABLE})  # clock times inside
 Interval = tuple[datetime, datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class DocumentedTime:
+class DocumentedTime(NamedTuple):
     """The minutes that count, or None, and what is wrong with the times."""
 
     minutes: Minutes | None
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
+class _Placed(NamedTuple):
     quote: Quote
     interval: Interval
+
+
+class _Lain(NamedTuple):
+    """How placed times lie to each other: whether some overlap and differ, and whether some are apart."""
+
+    overlap: bool
+    apart: bool
+
+    @classmethod
+    def of(cls, placed: Sequence[_Placed]) -> _Lain:
+        """As they lie on the day."""
+        distinct = {p.interval for p in placed}
+        stretches = len(union(distinct))
+        return cls(overlap=len(distinct) > stretches, apart=stretches > 1)
+
+
+class _Clocked(NamedTuple):
+    """What clock times come to: the minutes, or why there are none, and how they lie to midnight and to the visit's period."""
+
+    minutes: Minutes | None
+    disagreement: tuple[Finding, ...] = ()
+    over_midnight: bool = False
+    against_period: tuple[Finding, ...] = ()
 
 
 class Stated:
     """The times that some notes of a visit state, placed on its day once for all lines that rest on them."""
 
     def __init__(self, visit: Visit, readings: Sequence[Reading], policy: Policy) -> None:
-        self._visit, self.readings = visit, readings
+        self._visit, self._policy, self.readings = visit, policy, readings
         self.statements = [(r, s) for r in readings for s in r.times]
-        self.sessions = [
-            (r, s)
-            for r, s in self.statements
-            if isinstance(s, ClockRange) and s.role is Role.SESSION and _this_day(s, visit)
-        ]
+        of_session = [(r, s) for r, s in self.statements if s.role is Role.SESSION]
+        self.sessions = [(r, s) for r, s in of_session if isinstance(s, ClockRange) and _this_day(s, visit)]
         self.complete = [(r, s) for r, s in self.sessions if s.end is not None]
-        self.totals = [(r, s) for r, s in self.statements if isinstance(s, Duration) and s.role is Role.SESSION]
+        self.totals = [(r, s) for r, s in of_session if isinstance(s, Duration)]
         self.unclear = [r.at(s.span) for r, s in self.statements if s.role is Role.UNCLEAR]
         self.unclear += [r.at(r.interruption) for r in readings if r.interruption]
         self.placed: list[_Placed] = []
@@ -202,17 +221,17 @@ class Stated:
                 self.placed.append(_Placed(where, interval))
             elif problem is not None:
                 self.problems.append(found(problem, where=[where]))
+        self.lain = _Lain.of(self.placed)
         self.corrected = _corrected_elsewhere(visit, readings, self.sessions, self.complete)
-        self._clocked: dict[tuple[int, ...], tuple[Minutes | None, list[Finding]]] = {}
+        self._clocked: dict[tuple[int, ...], _Clocked] = {}
 
-    def from_clock(
-        self, placed: Sequence[_Placed], totals: list[tuple[Reading, Duration]]
-    ) -> tuple[Minutes | None, list[Finding]]:
+    def from_clock(self, placed: Sequence[_Placed], totals: list[tuple[Reading, Duration]]) -> _Clocked:
         """The minutes of some of the placed times, as `_from_clock`."""
-        which = (*map(id, placed), -1, *(id(s) for _, s in totals))
-        if which not in self._clocked:
-            self._clocked[which] = _from_clock(self._visit, placed, self.readings, totals)
-        return self._clocked[which]
+        which = (*map(id, placed), -1, *[id(s) for _, s in totals])
+        known = self._clocked.get(which)
+        if known is None:
+            known = self._clocked[which] = _from_clock(self._visit, placed, self.readings, totals, self._policy)
+        return known
 
 
 def documented_time(
@@ -229,9 +248,10 @@ def documented_time(
     `cited` are the line's proven quotes: where a note states several separate times, they say which are meant. `stated`
     are the readings' times, where the caller has them already.
     """
-    if any(reading.crowded for reading in readings):
-        return DocumentedTime(None, (found(CROWDED),))
-    stated = stated or Stated(visit, readings, policy)
+    if stated is None:
+        if any(reading.crowded for reading in readings):
+            return DocumentedTime(None, (found(CROWDED),))
+        stated = Stated(visit, readings, policy)
     statements, sessions, complete = stated.statements, stated.sessions, stated.complete
     totals = stated.totals
     if code.service == "psychotherapy_add_on":
@@ -252,36 +272,36 @@ def documented_time(
         placed, complete = [], []
     if code.service in _PROGRAMMES:  # the day's parts stand within arrival and departure
         placed = [p for p in placed if not any(_inside(p.interval, other.interval) for other in placed)]
-    distinct = {p.interval for p in placed}
-    if len(distinct) > 1 and len(distinct) > len(
-        union(distinct)
-    ):  # two stated times overlap and differ: the wider is not chosen
+    lain = stated.lain if len(placed) == len(stated.placed) else _Lain.of(placed)
+    if lain.overlap:  # two stated times overlap and differ: the wider is not chosen
         problems.append(found(DISAGREE, where=[p.quote for p in placed]))
         placed, complete = [], []
-    placed, ambiguous = _choose(placed, tuple(cited))
+    placed, ambiguous = _choose(placed, tuple(cited)) if placed and lain.apart else (placed, [])
     if ambiguous:
         problems.append(found(WHICH_TIME, where=[p.quote for p in ambiguous]))
 
     minutes: Minutes | None = None
+    against_period: Sequence[Finding] = ()
     if placed:
-        minutes, disagreement = stated.from_clock(placed, totals)
+        minutes, disagreement, over_midnight, against_period = stated.from_clock(placed, totals)
         problems.extend(disagreement)
         if minutes is not None and sum(minutes.contacts) != minutes.minutes and policy.contacts_apart(code.code):
             problems.append(found(BREAK_NOT_PLACED, where=minutes.where))
-        split = policy.past_midnight == "split" and code.unit_rule in _CLOCK_RULES
-        if minutes is not None and split and any(s.date() != e.date() for s, e in minutes.intervals):
+        if minutes is not None and over_midnight and policy.past_midnight == "split" and code.unit_rule in _CLOCK_RULES:
             problems.append(found(TWO_DATES, where=minutes.where))
     elif totals and not problems:
         minutes, disagreement = _from_totals(readings, totals)
         problems.extend(disagreement)
-        if minutes is not None and code.unit_rule in _CLOCK_RULES:
-            problems.append(found(NO_CLOCK, where=minutes.where))
+        if minutes is not None:
+            against_period = _against_period(visit, minutes, policy)
+            if code.unit_rule in _CLOCK_RULES:
+                problems.append(found(NO_CLOCK, where=minutes.where))
     elif not problems and not sessions:
         minutes = _from_period(visit, code, policy)
         if minutes is None:
             problems.append(found(NO_TIME))
     if minutes is not None and minutes.source != "period":
-        problems.extend(_against_period(visit, minutes, policy))
+        problems.extend(against_period)
         if stated.unclear:
             problems.append(found(UNCLEAR_PART, where=stated.unclear))
 
@@ -358,14 +378,14 @@ def _corrected_elsewhere(
 ) -> list[Quote]:
     """Where an addendum states another start or stop than the note it belongs to, or a note a further stop amid its session:
     which holds, only a new note can say."""
-    if not complete:
+    stops = [(r, s) for r in readings for s in r.lone_stops]
+    if not complete or (not stops and len(complete) == len(sessions)):
         return []
     addenda = {n.id for n in visit.notes if n.role is NoteRole.ADDENDUM}
     starts, ends = {s.start % 720 for _, s in complete}, {(s.end or 0) % 720 for _, s in complete}
     other = [
         r.at(s.span) for r, s in sessions if s.end is None and r.note_id in addenda and s.start % 720 not in starts
     ]
-    stops = [(r, s) for r in readings for s in r.lone_stops]
     other += [r.at(s.span) for r, s in stops if r.note_id in addenda and s.end % 720 not in ends]
     if len(complete) == 1:
         ((_, session),) = complete
@@ -397,8 +417,8 @@ def _place(clock: ClockRange, visit: Visit, policy: Policy) -> tuple[Interval | 
     midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - made aware below, wall time first
 
     def at(start: int, end: int) -> Interval:
-        begins, ends = midnight + timedelta(minutes=start), midnight + timedelta(minutes=end)
-        return begins.replace(tzinfo=zone), _latest(ends, zone, not_before=begins.replace(tzinfo=zone))
+        begins = (midnight + timedelta(minutes=start)).replace(tzinfo=zone)
+        return begins, _latest(midnight + timedelta(minutes=end), zone, not_before=begins)
 
     start, end = clock.start, clock.end or 0
     candidates = [(start, end)]
@@ -437,9 +457,7 @@ def _within(visit: Visit, interval: Interval, policy: Policy) -> bool:
 
 
 def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Placed], list[_Placed]]:
-    """Where separate times stand in the note, those that the line's quotes cover; all of them where none or all are."""
-    if len(placed) < 2 or len(union(p.interval for p in placed)) < 2:
-        return placed, []
+    """Of separate times those that the line's quotes cover, or else all of them, and nobody can say which are meant."""
     covered = [p for p in placed if any(_overlap(p.quote, q) for q in cited)]
     if not covered:
         return [], placed
@@ -454,8 +472,10 @@ def _inside(part: Interval, whole: Interval) -> bool:
     return part != whole and whole[0].timestamp() <= part[0].timestamp() and part[1].timestamp() <= whole[1].timestamp()
 
 
-def union(intervals: Iterable[Interval]) -> list[Interval]:
+def union(intervals: Collection[Interval]) -> list[Interval]:
     """Intervals that do not overlap, in order, covering the same instants."""
+    if len(intervals) < 2:
+        return list(intervals)
     merged: list[Interval] = []
     for start, end in sorted(intervals, key=lambda i: i[0].timestamp()):
         if merged and start.timestamp() < merged[-1][1].timestamp():
@@ -471,25 +491,35 @@ def _length(interval: Interval) -> int:
 
 
 def _from_clock(
-    visit: Visit, placed: Sequence[_Placed], readings: Sequence[Reading], totals: list[tuple[Reading, Duration]]
-) -> tuple[Minutes | None, list[Finding]]:
-    intervals = union(p.interval for p in placed)
-    gross = sum(_length(i) for i in intervals)
+    visit: Visit,
+    placed: Sequence[_Placed],
+    readings: Sequence[Reading],
+    totals: list[tuple[Reading, Duration]],
+    policy: Policy,
+) -> _Clocked:
+    intervals = union([p.interval for p in placed])
+    gross = sum([_length(i) for i in intervals])
     gaps, stated = _interruptions(visit, intervals, readings)
-    subtracted = min(gross, sum(_length(g) for g in gaps) + stated)
-    agreeing = {gross, gross - subtracted, *(_length(p.interval) for p in placed)}
-    off = [(r, s) for r, s in totals if s.minutes not in agreeing]
-    where = tuple(p.quote for p in placed)
-    if off:
-        return None, [found(DISAGREE, where=[*where, *(r.at(s.span) for r, s in off)])]
-    return Minutes(
+    subtracted = min(gross, sum([_length(g) for g in gaps]) + stated)
+    where = tuple([p.quote for p in placed])
+    if totals:
+        agreeing = {gross, gross - subtracted, *[_length(p.interval) for p in placed]}
+        off = [r.at(s.span) for r, s in totals if s.minutes not in agreeing]
+        if off:
+            return _Clocked(None, (found(DISAGREE, where=[*where, *off]),))
+    minutes = Minutes(
         minutes=gross - subtracted,
         source="clock",
         where=where,
         intervals=tuple(intervals),
         subtracted=subtracted,
-        contacts=tuple(_length(piece) for i in intervals for piece in _without(i, gaps)),
-    ), []
+        contacts=tuple([_length(piece) for i in intervals for piece in _without(i, gaps)]),
+    )
+    return _Clocked(
+        minutes,
+        over_midnight=any(start.date() != end.date() for start, end in intervals),
+        against_period=_against_period(visit, minutes, policy),
+    )
 
 
 def _without(interval: Interval, gaps: Sequence[Interval]) -> Iterator[Interval]:
@@ -536,13 +566,13 @@ def _interruptions(visit: Visit, intervals: list[Interval], readings: Sequence[R
 
 def _from_totals(
     readings: Sequence[Reading], totals: list[tuple[Reading, Duration]]
-) -> tuple[Minutes | None, list[Finding]]:
+) -> tuple[Minutes | None, tuple[Finding, ...]]:
     where = tuple(r.at(s.span) for r, s in totals)
     if len({s.minutes for _, s in totals}) > 1:
-        return None, [found(DISAGREE, where=where)]
+        return None, (found(DISAGREE, where=where),)
     gaps = sum(s.minutes for r in readings for s in r.times if isinstance(s, Duration) and s.role is Role.INTERRUPTION)
     stated = totals[0][1].minutes
-    return Minutes(minutes=max(0, stated - gaps), source="stated", where=where, subtracted=min(gaps, stated)), []
+    return Minutes(minutes=max(0, stated - gaps), source="stated", where=where, subtracted=min(gaps, stated)), ()
 
 
 def _from_period(visit: Visit, code: Code, policy: Policy) -> Minutes | None:
@@ -558,14 +588,14 @@ def _from_period(visit: Visit, code: Code, policy: Policy) -> Minutes | None:
     return Minutes(minutes=_length(interval), source="period", intervals=(interval,))
 
 
-def _against_period(visit: Visit, minutes: Minutes, policy: Policy) -> list[Finding]:
+def _against_period(visit: Visit, minutes: Minutes, policy: Policy) -> tuple[Finding, ...]:
     if visit.starts is None:
-        return []
+        return ()
     if visit.ends is None or visit.ends - visit.starts > _LONG_PERIOD:
-        return [found(PERIOD_OPEN, where=minutes.where)]
+        return (found(PERIOD_OPEN, where=minutes.where),)
     tolerance = policy.period_tolerance_minutes
     if minutes.intervals:
         fits = all(_within(visit, interval, policy) for interval in minutes.intervals)
     else:
         fits = minutes.minutes <= _length((visit.starts, visit.ends)) + tolerance
-    return [] if fits else [found(OUTSIDE_PERIOD, where=minutes.where, tolerance=tolerance)]
+    return () if fits else (found(OUTSIDE_PERIOD, where=minutes.where, tolerance=tolerance),)

@@ -76,7 +76,7 @@ class SameDay:
 
 @dataclass(frozen=True, slots=True)
 class EditTables:
-    """Build it with `read`. `frequencies` hold whoever pays (domain 3.10). Lookups are by code; `E/M` in a table stands for every evaluation-and-management code.
+    """Build it with `read`. `frequencies` hold whoever pays (domain 3.10), by their one code. Lookups are by code; `E/M` in a table stands for every evaluation-and-management code.
 
     `pair_tables` and `limit_tables` stand in the order of their dates, the packaged ones first.
     """
@@ -84,7 +84,7 @@ class EditTables:
     pair_tables: tuple[PairTable, ...] = field(repr=False)
     same_day: Mapping[tuple[str, str], SameDay] = field(repr=False)
     limit_tables: tuple[UnitLimits, ...] = field(repr=False)
-    frequencies: tuple[Cap, ...] = field(repr=False)
+    frequencies: Mapping[str, tuple[Cap, ...]] = field(repr=False)
 
     def pairs_for(self, payer_kind: str) -> PairTable:
         """The newest pairs for a kind of payer. Medicaid has tables of its own; without one, and for others, Medicare's speak."""
@@ -97,13 +97,10 @@ class EditTables:
 
     def limit(self, code: str, payer_kind: str, on: date) -> tuple[int, str] | None:
         """The units of one date of service that this kind of payer takes on a line, and the table that says so."""
-        begun = (
-            table
-            for table in reversed(self.limit_tables)
-            if table.payer_kind == payer_kind and (table.effective_from is None or table.effective_from <= on)
-        )
-        table = next(begun, None)
-        return (table.units[code], table.name) if table is not None and code in table.units else None
+        for table in reversed(self.limit_tables):
+            if table.payer_kind == payer_kind and (table.effective_from is None or table.effective_from <= on):
+                return (table.units[code], table.name) if code in table.units else None
+        return None
 
 
 def read(folders: Sequence[Traversable], visits: frozenset[str]) -> EditTables:
@@ -135,16 +132,16 @@ def read(folders: Sequence[Traversable], visits: frozenset[str]) -> EditTables:
     limits: dict[str, dict[str, int]] = {}
     for _, row in _rows(folders, "unit_limits.csv"):
         limits.setdefault(row["payer_kind"], {})[row["code"]] = int(row["units"])
-    frequencies = tuple(
-        Cap(
+    frequencies: dict[str, tuple[Cap, ...]] = {}
+    for _, row in _rows(folders, "frequencies.csv"):
+        cap = Cap(
             codes=(row["code"],),
             units=int(row["units"]),
             per=Period(row["per"]),
             effect=Effect(row["effect"]),
             source=row["source"],
         )
-        for _, row in _rows(folders, "frequencies.csv")
-    )
+        frequencies[row["code"]] = (*frequencies.get(row["code"], ()), cap)
     return EditTables(
         pair_tables=(PairTable(PACKAGED_PAIRS, "medicare", pairs),),
         same_day=same_day,

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from guardrails.rules import CuredBy, Effect, rule
 from guardrails.verdict import Finding, Proposal, Quote, Quoted, found
@@ -56,8 +56,7 @@ MAX_QUOTES = 64
 MAX_QUOTED_CHARACTERS = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """A proposal's proven quotes, the element each was said to show, the notes they stand in and who wrote those."""
 
     quotes: tuple[tuple[Quote, str | None], ...]
@@ -68,7 +67,7 @@ class Evidence:
     @property
     def spans(self) -> tuple[Quote, ...]:
         """The proven quotes alone."""
-        return tuple(quote for quote, _ in self.quotes)
+        return tuple([quote for quote, _ in self.quotes])
 
 
 NOTHING = Evidence((), (), None, ())
@@ -77,34 +76,40 @@ NOTHING = Evidence((), (), None, ())
 
 def prove(proposal: Proposal, visit: Visit) -> Evidence:
     """Find each quote in the visit's notes. A quote that stands nowhere blocks; one in an unusable note holds."""
-    usable = visit.notes.evidence
-    own = next((n.author for n in usable if n.author), None) or visit.rendering
-    if not proposal.quotes:
-        return Evidence((), usable, own, (found(NO_QUOTE),))
-    if len(proposal.quotes) > MAX_QUOTES or sum(len(q.text) for q in proposal.quotes) > MAX_QUOTED_CHARACTERS:
-        return Evidence((), usable, own, (found(TOO_MUCH, limit=f"{MAX_QUOTES} / {MAX_QUOTED_CHARACTERS}"),))
+    usable, quotes = visit.notes.evidence, proposal.quotes
+    if not quotes:
+        return Evidence((), usable, _first_author(usable, visit), (found(NO_QUOTE),))
+    if len(quotes) > MAX_QUOTES or sum([len(q.text) for q in quotes]) > MAX_QUOTED_CHARACTERS:
+        too_much = found(TOO_MUCH, limit=f"{MAX_QUOTES} / {MAX_QUOTED_CHARACTERS}")
+        return Evidence((), usable, _first_author(usable, visit), (too_much,))
     proven: list[tuple[Quote, str | None]] = []
-    missing, unusable = 0, False
-    for quoted in proposal.quotes:
+    astray: list[Quoted] = []
+    for quoted in quotes:
         quote = _locate(quoted, usable)
-        if quote is not None:
-            proven.append((quote, quoted.element))
-        elif _locate(quoted, [n for n in visit.notes if not n.is_evidence and not n.is_psychotherapy_note]):
-            unusable = True
+        if quote is None:
+            astray.append(quoted)
         else:
-            missing += 1
-    findings: list[Finding] = []
-    if missing:
-        findings.append(found(NOT_IN_NOTE, count=missing))
-    if unusable:
-        findings.append(found(NOT_EVIDENCE))
+            proven.append((quote, quoted.element))
+    findings = _not_proven(astray, visit) if astray else ()
     holders = {quote.note_id for quote, _ in proven}
-    authors = {note.author.id: note.author for note in usable if note.id in holders and note.author}
+    authors = {note.author.id: note.author for note in usable if note.author and note.id in holders}
     if len(authors) > 1:
-        findings.append(found(TWO_CLINICIANS))
+        findings = (*findings, found(TWO_CLINICIANS))
     clinician = next(iter(authors.values()), None) or visit.rendering
-    notes = tuple(n for n in usable if n.author is None or clinician is None or n.author.id == clinician.id)
-    return Evidence(tuple(proven), notes, clinician, tuple(findings))
+    notes = tuple([n for n in usable if n.author is None or clinician is None or n.author.id == clinician.id])
+    return Evidence(tuple(proven), notes, clinician, findings)
+
+
+def _first_author(usable: Sequence[Note], visit: Visit) -> Clinician | None:
+    return next((n.author for n in usable if n.author), None) or visit.rendering
+
+
+def _not_proven(quotes: Sequence[Quoted], visit: Visit) -> tuple[Finding, ...]:
+    """What is found of quotes that stand in no note that may be used: in another note of the visit, or in none."""
+    others = [n for n in visit.notes if not n.is_evidence and not n.is_psychotherapy_note]
+    missing = sum([_locate(quoted, others) is None for quoted in quotes])
+    findings = (found(NOT_IN_NOTE, count=missing),) if missing else ()
+    return findings if missing == len(quotes) else (*findings, found(NOT_EVIDENCE))
 
 
 def find(text: str, quote: str, folded: Callable[[], str] | None = None) -> tuple[int, int] | None:
@@ -135,7 +140,8 @@ _WORD = re.compile(r"\S+")
 def _locate(quoted: Quoted, notes: Sequence[Note]) -> Quote | None:
     """The first note in which the words stand, and where."""
     for note in notes:
-        span = find(note.text, quoted.text, note.folded) if quoted.note_id in (None, note.id) else None
-        if span:
-            return Quote(note.id, *span, note.text_hash)
+        if quoted.note_id is None or quoted.note_id == note.id:
+            span = find(note.text, quoted.text, note.folded)
+            if span:
+                return Quote(note.id, span[0], span[1], note.text_hash)
     return None

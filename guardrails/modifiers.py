@@ -172,13 +172,15 @@ CLIENT_WAS_THERE = rule(
 )
 
 _FORM = re.compile(r"[0-9A-Z]{2}", re.ASCII)
-_PROGRAM = {"HE", "HF", "HG", "HH"}
+_PROGRAM = frozenset({"HE", "HF", "HG", "HH"})
+_PHYSICIANS = frozenset({"AF", "AG", "AM"})
+_OF_PRESENCE = frozenset({"HR", "HS"})
 _STATE = "level_of_care"
 _IN_GROUPS = frozenset(  # services counted in quarter hours that are given to one client or to several
     """skills_training psychosocial_rehabilitation counseling therapeutic_behavioral community_support peer_support
     psychoeducation supported_employment activity_therapy medication_training""".split()
 )
-_GROUP_MARKS = {"HQ", "TT", "UN", "UP", "UQ", "UR", "US"}
+_GROUP_MARKS = frozenset({"HQ", "TT", "UN", "UP", "UQ", "UR", "US"})
 
 
 def check(
@@ -193,9 +195,9 @@ def check(
     """The line's modifiers as normalized, and what is wrong with them."""
     on = visit.date_of_service
     assert on is not None  # visit_status stops visits without a date
-    modifiers = tuple(m.strip().upper() for m in proposed)
+    modifiers = tuple([m.strip().upper() for m in proposed])
     findings: list[Finding] = []
-    if any(not _FORM.fullmatch(m) for m in modifiers):
+    if not all(_FORM.fullmatch(m) for m in modifiers):
         return modifiers, (found(MALFORMED),)
     if len(modifiers) > 4:
         findings.append(found(MORE_THAN_FOUR))
@@ -217,16 +219,17 @@ def check(
 
 def times_apart(modifiers: Sequence[str], minutes: Minutes | None, codebook: Codebook) -> tuple[Finding, ...]:
     """A modifier that says "a separate service" needs clock times that show one (MC-14)."""
+    if minutes is not None and minutes.source == "clock" and minutes.intervals:
+        return ()
     said = [m for m in modifiers if m in codebook.modifiers and codebook.modifiers[m].conflict_set == "distinct"]
-    apart = minutes is not None and minutes.source == "clock" and minutes.intervals
-    return (found(NOT_SHOWN_APART),) if said and not apart else ()
+    return (found(NOT_SHOWN_APART),) if said else ()
 
 
 def _asked_for(code: Code, modifiers: Sequence[str], policy: Policy) -> list[Finding]:
     """What the payer requires, allows and in which order. Which modifier is lacking is not named: it would be asking for it."""
     said = policy.of(code.code).modifiers
     findings = []
-    if not set(said.required) <= set(modifiers) or (said.any_of and not set(said.any_of) & set(modifiers)):
+    if not set(said.required).issubset(modifiers) or (said.any_of and set(said.any_of).isdisjoint(modifiers)):
         findings.append(found(REQUIRED, code=code.code))
     if said.allowed is not None:
         findings += [found(NOT_ALLOWED, modifier=m, code=code.code) for m in modifiers if m not in said.allowed]
@@ -255,7 +258,7 @@ def _one(
         findings.append(found(ENDED, modifier=modifier))
     if known.conflict_set == _STATE and modifier not in policy.payer_modifiers:
         findings.append(found(PAYER_DEFINED, modifier=modifier))
-    if modifier in {"AF", "AG", "AM"} and code.who == "non-physician":
+    if modifier in _PHYSICIANS and code.who == "non-physician":
         findings.append(found(PHYSICIAN))
     if known.conflict_set == "distinct" and code.service == "evaluation_and_management":
         findings.append(found(SEPARATE_ON_EM, modifier=modifier))
@@ -276,7 +279,7 @@ def _one(
 
 def _age(modifier: str, codebook: Codebook, visit: Visit, on: date) -> list[Finding]:
     known, born = codebook.modifiers.get(modifier), visit.client_birth_date
-    if known is None or born is None:
+    if known is None or born is None or (known.age_below is None and known.age_from is None):
         return []
     age = visit.client_age(on) or 0
     too_old = known.age_below is not None and age >= known.age_below
@@ -286,7 +289,7 @@ def _age(modifier: str, codebook: Codebook, visit: Visit, on: date) -> list[Find
 
 def _presence(code: Code, modifier: str, readings: Sequence[Reading]) -> list[Finding]:
     """HR says that the client was there and HS that not; the code or the note may say otherwise (MC-06)."""
-    if modifier not in {"HR", "HS"}:
+    if modifier not in _OF_PRESENCE:
         return []
     absent = [r.at(r.client_absent) for r in readings if r.client_absent]
     present = [r.at(span) for r in readings for span in r.elements.get("C24", ())]

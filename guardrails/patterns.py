@@ -67,13 +67,13 @@ class Match:
         span: tuple[int, int] = self._found.span(group)
         return span
 
-    def start(self, group: str | int = 0) -> int:
-        """Where a group begins."""
-        return self.span(group)[0]
+    def start(self) -> int:
+        """Where it begins."""
+        return self._span[0]
 
-    def end(self, group: str | int = 0) -> int:
-        """Where a group ends."""
-        return self.span(group)[1]
+    def end(self) -> int:
+        """Where it ends."""
+        return self._span[1]
 
     def __getitem__(self, group: str | int) -> str | Any:
         start, end = self.span(group)
@@ -81,20 +81,16 @@ class Match:
 
 
 class Folded:
-    """A text as patterns look at it, folded once for all of them. `ruled_out` are the bits of those that cannot stand in it."""
+    """A text as patterns look at it, folded once for all of them: `data` has a byte a character of `text`.
 
-    __slots__ = ("_data", "ruled_out", "text")
+    `ruled_out` are the bits of the patterns that cannot stand in it.
+    """
+
+    __slots__ = ("data", "ruled_out", "text")
 
     def __init__(self, text: str, ruled_out: int = 0) -> None:
-        self.text, self.ruled_out = plain(text), ruled_out
-        self._data: bytes | None = None
-
-    @property
-    def data(self) -> bytes:
-        """The text in ASCII: a byte a character."""
-        if self._data is None:
-            self._data = self.text.encode("ascii")
-        return self._data
+        self.text = text if text.isascii() else plain(text)
+        self.data, self.ruled_out = self.text.encode("ascii"), ruled_out
 
 
 class Sieve:

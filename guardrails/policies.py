@@ -161,7 +161,7 @@ class DiagnosisPolicy(_Model):
 
     def takes_first(self, code: str) -> bool:
         """Whether a diagnosis may stand first."""
-        return any(low <= code[:3] <= (high or low) for low, _, high in (each.partition("-") for each in self.first))
+        return any(each[:3] <= code[:3] <= each[-3:] for each in self.first)
 
 
 class TelehealthPolicy(_Model):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ahocorasick_rs import BytesAhoCorasick
+from ahocorasick_rs import AhoCorasick
 
 _parser: Any = import_module("re._parser")  # the standard library's own reader of patterns; it has no public name
 _op: Any = import_module("re._constants")
@@ -29,7 +29,7 @@ _ASCII = frozenset(map(chr, range(128)))
 _EMPTY: Literals = frozenset({""})
 _EDGE = "\ue000"  # in a literal: a boundary of a word; no pattern holds the character itself
 _BOUNDARY: Literals = frozenset({_EDGE})
-_PLAIN = bytes(ord(chr(c).lower()) if c < 128 and (chr(c).isalnum() or c == ord("_")) else 32 for c in range(256))
+_PLAIN = "".join([c.lower() if c.isalnum() or c == "_" else " " for c in map(chr, range(128))])
 _CHUNK = 1 << 16
 
 
@@ -227,16 +227,16 @@ class Index:
                 self._sifted |= bit
                 for each in literals:
                     sought[each] = sought.get(each, 0) | bit
-        self._possible = list(sought.values())
+        self._possible = sought
         self.longest = max(map(len, sought), default=1)
-        self._automaton = BytesAhoCorasick([each.encode("ascii") for each in sought])
+        self._automaton = AhoCorasick(sought, store_patterns=True)  # what it finds are these very strings, made once
 
     def ruled_out(self, text: str) -> int:
         """The bits of the patterns that can stand nowhere in an ASCII text, nor in a part of it that cuts no word in two."""
-        data, possible = b" " + text.encode("ascii").translate(_PLAIN) + b" ", 0
-        for start in range(0, len(data), _CHUNK):  # a hostile text's many places are not all kept at once
-            part = data[start : start + _CHUNK + self.longest]
-            for literal in {place[0] for place in self._automaton.find_matches_as_indexes(part, overlapping=True)}:
+        words, possible = f" {text.translate(_PLAIN)} ", 0
+        for start in range(0, len(words), _CHUNK):  # a hostile text's many places are not all kept at once
+            part = words[start : start + _CHUNK + self.longest]
+            for literal in set(self._automaton.find_matches_as_strings(part, overlapping=True)):
                 possible |= self._possible[literal]
         return self._sifted & ~possible
 

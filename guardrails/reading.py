@@ -6,6 +6,7 @@ proposed for it.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -169,6 +170,49 @@ class Section:
     start: int
 
 
+class Sections:
+    """A note's sections, and which of them a heading heads. Whether one is filled in is looked at when somebody asks."""
+
+    def __init__(self, text: str) -> None:
+        self._text, self.all = text, _sections(text)
+        self.titled: dict[str, list[Section]] = {}  # a note of one heading a thousand times is judged once
+        for section in self.all:
+            self.titled.setdefault(section.title, []).append(section)
+        self.titles = Folded("\n".join(self.titled))
+        self._blank: dict[int, int] = {}
+
+    def headed(self, titles: Iterable[str]) -> list[Section]:
+        """The sections of these titles, in the order of the text."""
+        return sorted(
+            chain.from_iterable([self.titled[title] for title in titles if title in self.titled]), key=_by_start
+        )
+
+    def blank_to(self, section: Section) -> int:
+        """Where the first line ends of a section in which it holds only a template's placeholder, else where it begins.
+
+        Heading and line are then treated as absent (domain X-D21).
+        """
+        end = self._blank.get(section.start)
+        if end is None:
+            first = _FIRST_LINE.match(self._text, *section.body)
+            blank = first and first[1][:1] in _OPENS_PLACEHOLDER and _PLACEHOLDER.match(first[1].strip())
+            end = self._blank[section.start] = first.end() if first and blank else section.start
+        return end
+
+    def hidden(self, at: int) -> bool:
+        """Whether a place stands in what is treated as absent."""
+        before = bisect_right(self._starts, at) - 1
+        return before >= 0 and at < self.blank_to(self.all[before])
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [section.start for section in self.all]
+
+
+def _by_start(section: Section) -> int:
+    return section.start
+
+
 class OnDemand(Mapping[str, T]):
     """What a note shows under each name, looked for when somebody asks: a visit needs few of the many.
 
@@ -265,13 +309,13 @@ class Reading:
         return self._times is None
 
     @cached_property
-    def _sections(self) -> list[Section]:
-        return _sections(self._folded.text)
+    def _sections(self) -> Sections:
+        return Sections(self._folded.text)
 
     @cached_property
     def elements(self) -> Mapping[str, tuple[Span, ...]]:
         """The places that show each documentation element."""
-        return _elements(self._clients, self._sections, _blank_spans(self._folded.text, self._sections), self._codebook)
+        return _elements(self._clients, self._sections, self._codebook)
 
     @cached_property
     def declared_services(self) -> Mapping[str, Span]:
@@ -462,7 +506,7 @@ def _first(pattern: Pattern, folded: Folded, unless_before: Pattern | None = Non
 
 
 def _sections(text: str) -> list[Section]:
-    found: list[Section] = []
+    found: list[tuple[str, int, int]] = []  # title, where the body begins, where the heading does
     for match in _HEADED_LINE.finditer(text):
         title = match["title"]
         if title is None or len(title := title.rstrip(" ")) > _LONGEST_TITLE:
@@ -472,12 +516,11 @@ def _sections(text: str) -> list[Section]:
             if not _is_title_line(title, text, start):
                 continue
             body = match.end("title")
-        if found:
-            found[-1].body = (found[-1].body[0], start)
         if title[1:2] in _AFTER_LETTER:
             title = _LETTER.sub("", title)
-        found.append(Section(title, (body, len(text)), start))
-    return found
+        found.append((title, body, start))
+    ends = [*[start for _, _, start in found[1:]], len(text)]
+    return [Section(title, (body, end), start) for (title, body, start), end in zip(found, ends, strict=False)]
 
 
 def _is_title_line(title: str, text: str, start: int) -> bool:
@@ -491,49 +534,29 @@ def _is_title_line(title: str, text: str, start: int) -> bool:
     return title.isupper() or alone or all(w[0].isupper() or len(w) <= 3 for w in words)
 
 
-def _blank_spans(text: str, sections: list[Section]) -> list[Span]:
-    """Headings whose first line holds only a template's placeholder, with that line: treated as absent (domain X-D21)."""
-    blank = []
-    for section in sections:
-        first = _FIRST_LINE.match(text, *section.body)
-        if first and first[1][:1] in _OPENS_PLACEHOLDER and _PLACEHOLDER.match(first[1].strip()):
-            blank.append((section.start, first.end()))
-    return blank
-
-
-def _elements(
-    folded: Folded, sections: list[Section], blank: list[Span], codebook: Codebook
-) -> Mapping[str, tuple[Span, ...]]:
+def _elements(folded: Folded, sections: Sections, codebook: Codebook) -> Mapping[str, tuple[Span, ...]]:
     """The places that show each element, looked for when a rule asks for it."""
-    text, empty = folded.text, {start for start, _ in blank}
-    filled: dict[str, list[Section]] = {}  # by title: a note of one heading a thousand times is judged once
-    for section in sections:
-        if section.start not in empty:
-            filled.setdefault(section.title, []).append(section)
-    titles = Folded("\n".join(filled))
-    hidden = bytearray(len(text) + 1)
-    for start, end in blank:
-        hidden[start:end] = b"\x01" * (end - start)
+    text = folded.text
 
-    def named(element: Element) -> Iterable[str]:
-        lines = [match[0] for match in element.titled.finditer(titles)] if element.titled else []
-        if all(line in filled for line in lines):
-            return lines
+    def named(element: Element) -> list[str]:
+        titles = [match[0] for match in element.titled.finditer(sections.titles)] if element.titled else []
+        if all(title in sections.titled for title in titles):
+            return titles
         return [
-            t for t in filled if any(h.fullmatch(t) for h in element.headings)
+            t for t in sections.titled if any(h.fullmatch(t) for h in element.headings)
         ]  # a pattern reached over a line's end
 
     def places(element: Element) -> Iterator[Span]:
-        for section in sorted(chain.from_iterable(map(filled.__getitem__, named(element))), key=lambda s: s.start):
-            if _TWO_WORDS.search(text, *section.body):
-                body = text[slice(*section.body)]
-                offset = section.body[0] + len(body) - len(body.lstrip())
-                yield offset, offset + len(body.strip())
+        for section in sections.headed(named(element)):
+            start, end = section.body
+            if _TWO_WORDS.search(text, start, end) and sections.blank_to(section) == section.start:
+                body = text[start:end].rstrip()
+                yield start + len(body) - len(body.lstrip()), start + len(body)
                 break
         for pattern in element.words:
             for match in pattern.finditer(folded):
                 span = match.span()
-                if not hidden[span[0]] and not (element.denial_is_absence and _denied(text, span)):
+                if not sections.hidden(span[0]) and not (element.denial_is_absence and _denied(text, span)):
                     yield span
                     break
 
@@ -558,21 +581,18 @@ def _instruments(folded: Folded, codebook: Codebook) -> Mapping[str, Span]:
     return OnDemand(codebook.instruments, with_score, _first_of)
 
 
-def _declared_services(folded: Folded, sections: list[Section], codebook: Codebook) -> dict[str, Span]:
+def _declared_services(folded: Folded, sections: Sections, codebook: Codebook) -> dict[str, Span]:
     """Services that the note's own service line names; where none does, its title: "Rehab contact sheet" is a form's name."""
     text, title_end = folded.text, 0
     for line in islice(_LINE.finditer(text), 4):
         if len(line[0]) <= 120:
             title_end = line.end()
     spans: list[Span] = []
-    titles = "\n".join(dict.fromkeys(section.title for section in sections))
-    labels = {match[0] for match in _SERVICE_LABEL.finditer(titles)}
-    for section in sections:
-        if section.title in labels:
-            first = _FIRST_LINE.match(text, *section.body)
-            span = (section.body[0], first.end() if first else section.body[1])
-            if not _HOW_OFTEN.search(folded, *span):  # else a plan's line about services to come
-                spans.append(span)
+    for section in sections.headed({match[0] for match in _SERVICE_LABEL.finditer(sections.titles)}):
+        first = _FIRST_LINE.match(text, *section.body)
+        span = (section.body[0], first.end() if first else section.body[1])
+        if not _HOW_OFTEN.search(folded, *span):  # else a plan's line about services to come
+            spans.append(span)
     return _declared_in(spans, folded, codebook) or _declared_in([(0, title_end)], folded, codebook)
 
 

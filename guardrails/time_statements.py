@@ -353,14 +353,14 @@ def dates_in(text: str | Folded, start: int = 0, end: int | None = None) -> Iter
     """The calendar dates of a text (US month/day order) with their places; impossible dates are left out."""
     for match in _DATE.finditer(text, start, end):
         try:
-            if match["iso"]:
-                yield match.start(), date.fromisoformat(match["iso"])
-            elif match["name"]:
+            if (stated := match["y"]) is not None:
+                year = int(stated)
+                yield match.start(), date(year if year > 99 else 2000 + year, int(match["m"]), int(match["d"]))
+            elif (iso := match["iso"]) is not None:
+                yield match.start(), date.fromisoformat(iso)
+            else:
                 month = _MONTHS.index(match["name"][:3].lower()) + 1
                 yield match.start(), date(int(match["ny"]), month, int(match["nd"]))
-            else:
-                year = int(match["y"])
-                yield match.start(), date(year if year > 99 else 2000 + year, int(match["m"]), int(match["d"]))
         except ValueError:
             continue
 
@@ -387,15 +387,23 @@ def _clock_ranges(folded: Folded, stops: Sequence[Match]) -> Iterator[ClockRange
     yield from _labelled_pairs(folded, taken, dates, stops)
 
 
+_ANY_LETTER = re.compile(r"[A-Za-z]")
+_DATE_BEFORE = re.compile(r"\b\d{1,2}/\d{1,2}/\d{2,4}[ \t]+$")
+_INTRODUCES = re.compile(r"\b(?:from|between)\b", re.IGNORECASE)
+_SEVERAL = re.compile(r"\b(?:two|three|four|several|[2-9])\s*$", re.IGNORECASE)
+_LEFT_EARLY = re.compile(r"\bleft early\b", re.IGNORECASE)
+
+
 def _times_of(match: Match, *, military: bool, before: str) -> tuple[int, int, HalfDay] | None:
-    h1, h2 = int(match["h1"]), int(match["h2"])
+    first = match["h1"]
+    h1, h2 = int(first), int(match["h2"])
     m1, m2 = match["m1"], match["m2"]
     ap1, ap2 = (match["ap1"] or "").lower(), (match["ap2"] or "").lower()
     if military:
         # "1400-1445" is a time; "1000-1200 calories" is not: a label or an hours sign must stand beside it
-        heads_line = not re.search(r"[A-Za-z]", before.rpartition("\n")[2]) and (len(before) < 60 or "\n" in before)
-        dated = re.search(r"\b\d{1,2}/\d{1,2}/\d{2,4}[ \t]+$", before)
-        if not (heads_line or dated or _SESSION_LABEL.search(before) or re.search(r"h", match[0], re.IGNORECASE)):
+        heads_line = not _ANY_LETTER.search(before.rpartition("\n")[2]) and (len(before) < 60 or "\n" in before)
+        dated = _DATE_BEFORE.search(before)
+        if not (heads_line or dated or _SESSION_LABEL.search(before) or "h" in match[0].lower()):
             return None
         return h1 * 60 + int(m1), h2 * 60 + int(m2), HalfDay.STATED
     if h1 > 23 or h2 > 23:
@@ -410,7 +418,7 @@ def _times_of(match: Match, *, military: bool, before: str) -> tuple[int, int, H
         if not ap1 and start > end:  # "11:30-12:15 pm" is written with the half of its end
             start = (start + 12 * 60) % MINUTES_A_DAY
         return start, end, HalfDay.STATED
-    stated = h1 > 12 or h2 > 12 or h1 == 0 or match["h1"].startswith("0")
+    stated = h1 > 12 or h2 > 12 or h1 == 0 or first.startswith("0")
     return h1 * 60 + int(m1 or 0), h2 * 60 + int(m2 or 0), HalfDay.STATED if stated else HalfDay.OPEN
 
 
@@ -421,29 +429,33 @@ def _to_minutes(hour: int, minute: str | None, half: str) -> int:
 
 
 def _single(match: Match) -> tuple[int, HalfDay] | None:
-    if match["mil1"]:
-        return int(match["mil1"][:2]) * 60 + int(match["mil1"][2:]), HalfDay.STATED
-    hour, minute, half = int(match["h1"]), match["m1"], (match["ap1"] or "").lower()
+    first = match["h1"]
+    if first is None:
+        military = match["mil1"]
+        return int(military[:2]) * 60 + int(military[2:]), HalfDay.STATED
+    hour, minute, half = int(first), match["m1"], (match["ap1"] or "").lower()
     if hour > 23 or not (minute or half):
         return None
     if half:
         return _to_minutes(hour, minute, half), HalfDay.STATED
-    stated = hour > 12 or hour == 0 or match["h1"].startswith("0")
+    stated = hour > 12 or hour == 0 or first.startswith("0")
     return hour * 60 + int(minute or 0), HalfDay.STATED if stated else HalfDay.OPEN
 
 
 def _labelled_pairs(folded: Folded, taken: _Taken, dates: _Dates, all_stops: Sequence[Match]) -> Iterator[ClockRange]:
     """ "Start time: 2:00 PM ... Stop time: 2:45 PM", also where the two stand in different lines."""
     free = [m for m in _looked_at(_START, folded) if m.span() not in taken]
-    stops = [m for m in all_stops if m.span() not in taken]
-    places = [m.start() for m in stops]
+    if not free:
+        return
+    stops = [(m, at) for m in all_stops if m.span() not in taken and (at := _single(m)) is not None]
+    places = [m.start() for m, _ in stops]
     for index, start in enumerate(free):
         first, (begin, end) = _single(start), start.span()
         if first is None:
             continue
         limit = free[index + 1].start() if index + 1 < len(free) else end + 600
         near = stops[bisect_left(places, end) : bisect_right(places, min(limit, end + 600))]
-        stop, last = next(((m, at) for m in near if (at := _single(m))), (None, None))
+        stop, last = near[0] if near else (None, None)
         begins, ends = first[0], last[0] if last else None
         half = first[1]
         if last and last[1] is HalfDay.STATED and half is HalfDay.OPEN:
@@ -465,11 +477,15 @@ def _durations(folded: Folded) -> Iterator[Duration]:
         if match.span() in taken:
             continue
         clause = _Clause(folded, match.span())
-        minutes = _number(match["hours"]) * 60 + _number(match["more"]) + _number(match["minutes"])
-        yield clause.duration(int(minutes), _role_of_duration(folded.text, clause))
+        yield clause.duration(_minutes_of(match), _role_of_duration(folded.text, clause))
 
 
 _PSYCHOTHERAPY = Pattern(r"\b(?:psycho)?therapy\b", re.IGNORECASE)
+
+
+def _minutes_of(duration: Match) -> int:
+    minutes = duration["minutes"]
+    return int(_number(minutes) if minutes is not None else _number(duration["hours"]) * 60 + _number(duration["more"]))
 
 
 def _number(text: str | None) -> float:
@@ -573,9 +589,7 @@ def _role_of_clock(folded: Folded, span: tuple[int, int], *, labelled: bool = Fa
         return Role.SESSION
     if not before.text.strip() and _CLOCK_LABEL.search(line.rstrip(" .")):  # "Group, session 5 of 12. 6:00 to 7:20 PM."
         return Role.SESSION
-    heads_line = len(line) < _LONGEST_HEADING and not re.search(
-        r"[A-Za-z]", re.sub(r"(?i)\b(?:from|between)\b", "", _without_dates(line))
-    )
+    heads_line = len(line) < _LONGEST_HEADING and not _ANY_LETTER.search(_INTRODUCES.sub("", _without_dates(line)))
     stands_alone = _STANDS_ALONE.match(text, span[1]) or _LEADING_CUE.match(clause.after)
     return Role.SESSION if heads_line and stands_alone else Role.OTHER
 
@@ -587,13 +601,11 @@ def _role_of_duration(text: str, clause: _Clause) -> Role:
     if clause.near(_NEVER_COUNTS):
         return Role.NOT_COUNTABLE if clause.has(_APART) or clause.near(_PLANNED) else Role.UNCLEAR
     if clause.near(_INTERRUPTS):
-        several = re.search(r"\b(?:two|three|four|several|[2-9])\s*$", before.text, re.IGNORECASE)
-        return Role.UNCLEAR if several else Role.INTERRUPTION
+        return Role.UNCLEAR if _SEVERAL.search(before.text) else Role.INTERRUPTION
     if _LABEL_BEFORE.search(clause.label) and not _ELSEWHERE.search(clause.nearest[1]):
         return Role.OTHER if _AIMED.search(before) else Role.SESSION
     if clause.has(_ELSEWHERE) or _WEEKDAY.search(after):
-        left_early = re.search(r"\bleft early\b", before.text, re.IGNORECASE)
-        return Role.UNCLEAR if left_early else Role.OTHER
+        return Role.UNCLEAR if _LEFT_EARLY.search(before.text) else Role.OTHER
     if _RECALLED.search(before):
         return Role.OTHER
     if _PART.search(before) and not _VERB_BEFORE.search(before):

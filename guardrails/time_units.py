@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import NamedTuple
 
 from guardrails.codebook import Code, Codebook, UnitRule
 from guardrails.policies import Policy, QuarterHourRule
@@ -169,8 +170,7 @@ _QUARTER_HOURS: Mapping[QuarterHourRule, Callable[[int], int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """What the documented minutes support: units of which code, and the arithmetic as a person would write it."""
 
     code: Code
@@ -184,34 +184,59 @@ def count(code: Code, minutes: Minutes | None, policy: Policy, codebook: Codeboo
 
     None where nothing can be said: the minutes are not known, or how the code is counted is not in the tables.
     """
-    match code.unit_rule:
-        case UnitRule.EVENT | UnitRule.PER_DIEM | UnitRule.PER_MONTH:
-            return _single(code, minutes)
-        case UnitRule.UNDECIDED | UnitRule.INSTRUMENT:
-            return None
-    if minutes is None:
+    rule_of_code = code.unit_rule
+    if rule_of_code in UNCOUNTED:
+        return _single(code, minutes)
+    if minutes is None or rule_of_code in _NOT_BY_MINUTES:
         return None
-    m = minutes.minutes
-    stated = f"{m} documented minutes"
-    match code.unit_rule:
-        case UnitRule.SESSION:
-            rung = _rung(code, m, codebook, on)
-            reached = f"{stated}, one session" if rung else f"{stated}, below the first unit"
-            return Counted(rung or code, 1 if rung else 0, reached, 1 if rung else 0)
-        case UnitRule.EACH:
-            units = each_from(m, code.from_minute or 0, code.step_minutes or 1)
-            return Counted(code, units, f"{stated}, {units} further block(s)", units)
-        case UnitRule.CEIL:
-            units = ceiling(m, code.step_minutes or 15)
-            return Counted(code, units, f"{stated}, each {code.step_minutes} begun", units)
-        case UnitRule.FLOOR:
-            units = whole(m, code.step_minutes or 60)
-            return Counted(code, units, f"{stated}, {units} x {code.step_minutes}", units)
-        case UnitRule.MIDPOINT15:
-            units = midpoint15(m)
-            return Counted(code, units, f"{stated}, {units} x 15", units)
-        case _:
-            return _payer15(code, minutes, stated, policy)
+    if rule_of_code is UnitRule.PAYER15:
+        return _payer15(code, minutes, policy)
+    if rule_of_code is UnitRule.SESSION:
+        return _session(code, minutes.minutes, codebook, on)
+    units, shown = _IN_BLOCKS[rule_of_code](code, minutes.minutes)
+    return Counted(code, units, f"{_stated(minutes.minutes)}, {shown}", units)
+
+
+_NOT_BY_MINUTES = frozenset({UnitRule.UNDECIDED, UnitRule.INSTRUMENT})
+
+
+def _stated(minutes: int) -> str:
+    return f"{minutes} documented minutes"
+
+
+def _session(code: Code, minutes: int, codebook: Codebook, on: date) -> Counted:
+    rung = _rung(code, minutes, codebook, on)
+    if rung is None:
+        return Counted(code, 0, f"{_stated(minutes)}, below the first unit", 0)
+    return Counted(rung, 1, f"{_stated(minutes)}, one session", 1)
+
+
+def _each(code: Code, minutes: int) -> tuple[int, str]:
+    units = each_from(minutes, code.from_minute or 0, code.step_minutes or 1)
+    return units, f"{units} further block(s)"
+
+
+def _begun(code: Code, minutes: int) -> tuple[int, str]:
+    return ceiling(minutes, code.step_minutes or 15), f"each {code.step_minutes} begun"
+
+
+def _whole(code: Code, minutes: int) -> tuple[int, str]:
+    units = whole(minutes, code.step_minutes or 60)
+    return units, f"{units} x {code.step_minutes}"
+
+
+def _from_the_middle(_: Code, minutes: int) -> tuple[int, str]:
+    units = midpoint15(minutes)
+    return units, f"{units} x 15"
+
+
+_IN_BLOCKS: Mapping[UnitRule, Callable[[Code, int], tuple[int, str]]] = {
+    UnitRule.EACH: _each,
+    UnitRule.CEIL: _begun,
+    UnitRule.FLOOR: _whole,
+    UnitRule.MIDPOINT15: _from_the_middle,
+}
+"""The units of a number of minutes, and how a person would write it."""
 
 
 def _single(code: Code, minutes: Minutes | None) -> Counted | None:
@@ -225,8 +250,9 @@ def _single(code: Code, minutes: Minutes | None) -> Counted | None:
     return Counted(code, units, f"{minutes.minutes} documented minutes, {per} from {code.from_minute}", units)
 
 
-def _payer15(code: Code, minutes: Minutes, stated: str, policy: Policy) -> Counted:
+def _payer15(code: Code, minutes: Minutes, policy: Policy) -> Counted:
     by, m = policy.rule_for(code.code), minutes.minutes
+    stated = _stated(m)
     if code.from_minute and m < code.from_minute:
         return Counted(code, 0, f"{stated}, below the first unit", 0)
     if by is not None and policy.contacts_apart(code.code) and len(minutes.contacts) > 1:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from guardrails.rules import CuredBy, Effect, Rule
 
@@ -57,8 +58,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Quote:
+class Quote(NamedTuple):
     """A proven quote: the half-open span `[start, end)` in code points of the text with that hash."""
 
     note_id: str
@@ -189,8 +189,9 @@ class Verdicts:
 def outcome_of(findings: Iterable[Finding]) -> Outcome:
     """Rejected if anything blocks, held if anything holds or asks for a fix, else ready."""
     effects = {finding.effect for finding in findings}
-    if Effect.BLOCK in effects:
-        return Outcome.REJECTED
-    if effects & {Effect.HOLD, Effect.FIX}:
-        return Outcome.HELD
-    return Outcome.READY
+    if effects.isdisjoint(_NOT_READY):
+        return Outcome.READY
+    return Outcome.REJECTED if Effect.BLOCK in effects else Outcome.HELD
+
+
+_NOT_READY = frozenset({Effect.BLOCK, Effect.HOLD, Effect.FIX})

@@ -148,7 +148,7 @@ class Note:
     @property
     def is_psychotherapy_note(self) -> bool:
         """Labelled as a psychotherapy note kept apart from the record (45 CFR 164.501)."""
-        return bool(self.labels & PSYCHOTHERAPY_NOTE_LABELS)
+        return not PSYCHOTHERAPY_NOTE_LABELS.isdisjoint(self.labels)
 
     @property
     def is_evidence(self) -> bool:
@@ -171,7 +171,7 @@ class NoteSet:
     @property
     def evidence(self) -> tuple[Note, ...]:
         """The notes whose words may support a line, in the order the EHR gave them."""
-        return tuple(note for note in self.notes if note.is_evidence)
+        return tuple([note for note in self.notes if note.is_evidence])
 
     def get(self, note_id: str) -> Note | None:
         """The note of that id, or None."""
@@ -251,7 +251,7 @@ class Visit:
     @property
     def all_labels(self) -> frozenset[str]:
         """The union of the labels of the visit and of the notes that may be used."""
-        return self.labels.union(*(note.labels for note in self.notes if not note.is_psychotherapy_note))
+        return self.labels.union(*[note.labels for note in self.notes if not note.is_psychotherapy_note])
 
 
 @dataclass(frozen=True, slots=True)

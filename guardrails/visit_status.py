@@ -220,6 +220,8 @@ INSTRUCTION = rule(
 )
 
 
+_NEVER_HAPPENED = frozenset({VisitStatus.CANCELLED, VisitStatus.ENTERED_IN_ERROR})
+_PROTECTED = PART_2_LABELS | SENSITIVE_LABELS
 _KNOWN_LABELS = ORDINARY_LABELS | PART_2_LABELS | SENSITIVE_LABELS | PSYCHOTHERAPY_NOTE_LABELS | {Label.SELF_PAY.value}
 LONGEST_READ = 250_000
 """Characters of the longest note that is read: some seventy pages. However hostile, it is read within a second."""
@@ -227,21 +229,23 @@ LONGEST_READ = 250_000
 
 def protected_labels(visit: Visit) -> list[str]:
     """The labels of a visit that need a recorded basis before its record is used or leaves."""
-    return sorted(visit.all_labels & (PART_2_LABELS | SENSITIVE_LABELS))
+    return sorted(visit.all_labels & _PROTECTED)
 
 
 def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
     """What forbids use of the visit's records. Any finding stops the check and the model call alike."""
-    if visit.labels & PSYCHOTHERAPY_NOTE_LABELS:
+    if not PSYCHOTHERAPY_NOTE_LABELS.isdisjoint(visit.labels):
         return (found(PSYCHOTHERAPY_VISIT),)
     findings: list[Finding] = []
     notes = visit.notes.notes
     if notes and all(note.is_psychotherapy_note for note in notes):
         findings.append(found(PSYCHOTHERAPY_NOTE))
     labels = visit.all_labels
+    if not labels:
+        return tuple(findings)
     if Label.SELF_PAY.value in labels:
         findings.append(found(SELF_PAY))
-    protected = protected_labels(visit)
+    protected = sorted(labels & _PROTECTED)
     if protected and not context.disclosure_basis:
         findings.append(found(PART_2, label=", ".join(protected)))
     unknown = sorted(labels - _KNOWN_LABELS)
@@ -254,7 +258,7 @@ def privacy(visit: Visit, context: Context) -> tuple[Finding, ...]:
 def status(visit: Visit, context: Context) -> tuple[Finding, ...]:
     """What makes the visit or its notes unusable: statuses, impossible dates, no signed note."""
     findings: list[Finding] = []
-    if visit.status in {VisitStatus.CANCELLED, VisitStatus.ENTERED_IN_ERROR}:
+    if visit.status in _NEVER_HAPPENED:
         findings.append(found(CANCELLED))
     elif visit.status is VisitStatus.UNFINISHED:
         findings.append(found(UNFINISHED))

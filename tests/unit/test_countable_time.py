@@ -353,7 +353,7 @@ def test_which_of_several_times_a_line_means(
     note = a_reading(times=(clock("14:00-14:45", 3), clock("15:00-15:30", 9)))
     quotes = [Quote("note-1", start, end, "hash") for start, end in cited]
     assert timed([note], book, whole_unit, cited=quotes) == (expected, said)
-    elsewhere = [replace(quote, note_id="note-2") for quote in quotes]
+    elsewhere = [quote._replace(note_id="note-2") for quote in quotes]
     assert timed([note], book, whole_unit, cited=elsewhere) == (None, [said_of("TIME-033", 3, 9)])
 
 
