@@ -47,7 +47,8 @@ class ContextRecord:
 class VisitRecord:
     """The raw resources of one visit as an EHR or a Bundle gave them.
 
-    `problems` are complaints about what could not be read; `not_looked_up` names types that could not be asked for.
+    `problems` are complaints about what could not be read; `not_looked_up` names types that could not be asked for;
+    `garbled` are answers that made no sense, which another look may read.
     """
 
     ehr_id: str
@@ -57,6 +58,7 @@ class VisitRecord:
     others: tuple[Json, ...] = field(default=(), repr=False)
     context: ContextRecord = field(default=ContextRecord(), repr=False)
     problems: tuple[str, ...] = ()
+    garbled: tuple[str, ...] = ()
     not_looked_up: frozenset[str] = frozenset()
 
     def of(self, kind: str) -> list[Json]:

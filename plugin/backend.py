@@ -27,8 +27,10 @@ _CAPABILITIES_SECONDS = 3600
 class Ehrs:
     """The EHRs of this deployment as a process works with them; what each offers is asked once an hour."""
 
-    def __init__(self, settings: Settings, works: Works, oauth: OAuth) -> None:
-        self.settings, self.works, self._oauth = settings, works, oauth
+    def __init__(
+        self, settings: Settings, works: Works, oauth: OAuth, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.settings, self.works, self._oauth, self._sleep = settings, works, oauth, sleep
         self._sources: dict[str, TokenSource] = {}
         self._capabilities: dict[str, tuple[float, Capabilities]] = {}
         self._lock = threading.Lock()
@@ -65,7 +67,7 @@ class Ehrs:
     ) -> Iterator[tuple[Site, VisitReader]]:
         """A site that works with one EHR, with tokens from that source."""
         settings = self.settings.of_ehr(ehr_id)
-        with FhirClient(settings.ehr, settings.limits, tokens=source) as client:
+        with FhirClient(settings.ehr, settings.limits, tokens=source, sleep=self._sleep) as client:
             read_at, known = self._capabilities.get(ehr_id, (0.0, None))
             fresh = known if time.monotonic() - read_at < _CAPABILITIES_SECONDS else None
             site, reader = self.works.at(client, ehr_id, capabilities=fresh, watch=watch)

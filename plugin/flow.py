@@ -214,7 +214,7 @@ class Flow:
             return "overtaken"
         try:
             with self.ehrs.unattended_site(ehr_id, self.watch) as (site, _):
-                pipeline.code_visit(site, encounter_id)
+                garbled = pipeline.code_visit(site, encounter_id).understood.garbled
         except EXPECTED as problem:
             again = not isinstance(problem, _LASTING)
             log.warning("a visit waits: %s", problem, extra={"ehr": ehr_id, "encounter": encounter_id})
@@ -225,6 +225,8 @@ class Flow:
             reason = f"a defect of Claimwright ({type(defect).__name__}); tell your administrator"
             arrivals.failed(ehr_id, encounter_id, generation, reason, again=True)
             return "failed"
+        if garbled and arrivals.half_read(ehr_id, encounter_id, generation, f"coded without this: {garbled[0]}"):
+            return "half read"
         if arrivals.done(ehr_id, encounter_id, generation):
             self.nudge()
             return "again"

@@ -119,6 +119,7 @@ def understand(site: Site, record: VisitRecord) -> Understood:
         readings,
         identifiers_of(record),
         tuple(mapped.complaints.said),
+        record.garbled,
         knows_patient=knows_patient(record),
         payer_looked_up="Coverage" not in record.not_looked_up,
     )
@@ -144,7 +145,7 @@ def prove(site: Site, understood: Understood, proposals: tuple[Proposal, ...]) -
 
 def kept_proposals(site: Site, understood: Understood, taken: Snapshot) -> tuple[Proposal, ...]:
     """The proposals of a snapshot that was proposed for already; none where none were made, or their text was purged."""
-    kept = _kept_reply(site.store, taken) if site.store else None
+    kept = _kept_reply(site.store, understood.visit.id, taken) if site.store else None
     if kept is None or stopped(understood.visit, understood.context):
         return ()
     model = site.settings.model if site.proposer.host else None
@@ -189,7 +190,7 @@ def _propose(site: Site, understood: Understood, taken: Snapshot) -> tuple[Under
             None,
             "Patient: it could not be read, so nobody can say what identifies the client; nothing was sent to the model",
         )
-    kept = _kept_reply(site.store, taken) if site.store else None
+    kept = _kept_reply(site.store, visit.id, taken) if site.store else None
     if kept is not None:
         return understood, (Reply.model_validate_json(kept), outgoing)
     request = request_of(understood, outgoing, site.codebook)
@@ -234,12 +235,12 @@ def request_of(
     )
 
 
-def _kept_reply(store: Store, taken: Snapshot) -> str | None:
+def _kept_reply(store: Store, encounter_id: str, taken: Snapshot) -> str | None:
     """The reply kept under the snapshot. After a purge it is gone, and the draft that was made of it stands."""
     try:
         return store.unseal(taken.key, "reply")
     except VaultError:
-        if any(d.snapshot_key == taken.key for d in store.drafts()):
+        if any(d.snapshot_key == taken.key for d in store.drafts(encounter_id=encounter_id)):
             return Reply(lines=[], nothing_because="purged").model_dump_json()
         return None
 

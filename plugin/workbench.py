@@ -56,7 +56,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """A visit as the rules see it, and what its record lacked."""
+    """A visit as the rules see it, and what its record lacked; `garbled` is what another look at the EHR may read."""
 
     visit: Visit
     context: Context
@@ -64,6 +64,7 @@ class Understood:
     readings: dict[str, Reading] = field(repr=False)
     forms: tuple[SurfaceForm, ...] = field(repr=False)
     problems: tuple[str, ...]
+    garbled: tuple[str, ...]
     knows_patient: bool
     payer_looked_up: bool
     disclosure: Disclosure | None = None

@@ -87,11 +87,15 @@ _NOT_DONE: dict[Fault, tuple[int, str]] = {  # status and issue code of what is 
 
 @dataclass(frozen=True, slots=True)
 class Dose:
-    """How probable a fault is for a read (searches and capabilities too) and for a write, and how often it comes at most."""
+    """How probable a fault is for a read (searches and capabilities too) and for a write, and how often it comes at most.
+
+    `of` is the one type of resource that it befalls.
+    """
 
     reads: float = 0.0
     writes: float = 0.0
     at_most: int | None = None
+    of: str | None = None
 
 
 Plan = Mapping[Fault, Dose]
@@ -151,6 +155,8 @@ class FaultProxy:
             if kind not in _ONLY.get(fault, frozenset(Kind)):
                 continue
             if fault in (Fault.FORBIDDEN, Fault.NOT_OFFERED) and resource != "Claim":
+                continue
+            if dose.of not in (None, resource):
                 continue
             if dose.at_most is not None and self.count(fault) >= dose.at_most:
                 continue

@@ -70,3 +70,9 @@ class UnsafeUrl(EhrError):
 
 class TooMuch(EhrError):
     """The answer exceeds a limit; nothing of it was used."""
+
+
+CLOSED = (NotFound, Forbidden, NotOffered, Refused)
+"""Answers that close a door for good, as against those that ask for patience."""
+GARBLED = (NotFhir, UnsafeUrl)
+"""Answers that made no sense, a login page or half a body: the next time there may be one that does."""

@@ -21,16 +21,21 @@ from plugin.settings import ConsentSource, EhrSettings, Limits, LookUp, PlanSour
 
 NOTE_CATEGORY = "http://hl7.org/fhir/us/core/CodeSystem/us-core-documentreference-category|clinical-note"
 LOINC = "http://loinc.org"
-CLOSED = (errors.NotFound, errors.Forbidden, errors.NotOffered, errors.Refused)
-"""Answers that close a door for good, as against those that ask for patience."""
 
 
 class Surroundings:
-    """Looks around one visit of a patient."""
+    """Looks around one visit of a patient. What was garbled is noted in `garbled`."""
 
-    def __init__(self, client: FhirClient, capabilities: Capabilities, settings: EhrSettings, limits: Limits) -> None:
+    def __init__(
+        self,
+        client: FhirClient,
+        capabilities: Capabilities,
+        settings: EhrSettings,
+        limits: Limits,
+        garbled: list[str],
+    ) -> None:
         self._client, self._capabilities = client, capabilities
-        self._settings, self._limits = settings, limits
+        self._settings, self._limits, self._garbled = settings, limits, garbled
 
     def of(
         self, encounter: Json, patient: str, notes: list[Json], read_note: Callable[[Json], NoteRecord]
@@ -63,7 +68,10 @@ class Surroundings:
             return NotLookedUp(f"the EHR cannot search {kind} by {' and '.join(missing)}")
         try:
             return tuple(self._client.search(kind, parameters, fresh=True))
-        except (*CLOSED, errors.TooMuch, errors.NotFhir, errors.UnsafeUrl) as problem:
+        except errors.GARBLED as problem:
+            self._garbled.append(str(problem))
+            return NotLookedUp(f"the EHR gave no usable answer ({type(problem).__name__})")
+        except (*errors.CLOSED, errors.TooMuch) as problem:
             return NotLookedUp(f"the EHR did not let us ({type(problem).__name__})")
 
     def _same_day(self, encounter: Json, patient: str) -> Found:

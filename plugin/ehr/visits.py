@@ -17,7 +17,7 @@ from plugin.ehr.capabilities import Capabilities, read_capabilities
 from plugin.ehr.client import FhirClient
 from plugin.ehr.formats import UnreadableNote
 from plugin.ehr.notes import Body, NoteReader, binary_body
-from plugin.ehr.surroundings import CLOSED, NOTE_CATEGORY, Surroundings
+from plugin.ehr.surroundings import NOTE_CATEGORY, Surroundings
 from plugin.settings import EhrSettings, Limits
 
 
@@ -30,6 +30,7 @@ class VisitReader:
         self.client, self.settings, self._limits = client, settings, limits
         self._notes = NoteReader(limits, settings.psychotherapy_note_types)
         self._capabilities = capabilities
+        self._garbled: list[str] = []
 
     @property
     def capabilities(self) -> Capabilities:
@@ -56,9 +57,11 @@ class VisitReader:
         """Everything needed to code one visit.
 
         Raises:
-            EhrError: the Encounter or its notes cannot be read. What is missing otherwise is listed in `problems`.
+            EhrError: the Encounter or its notes cannot be read. What is missing otherwise is listed in `problems`, and
+                what the next look may read in `garbled`.
         """
         problems: list[str] = []
+        self._garbled = []
         encounter = self.client.read("Encounter", encounter_id)
         patient_reference = reference_of(encounter.get("subject"))
         patient = self._optional(patient_reference, problems)
@@ -66,7 +69,7 @@ class VisitReader:
         documents = [d for d in found if of_client(d, patient_reference)]
         problems += [another_clients(d) for d in found if d not in documents]
         others = tuple(self._around(encounter, patient_reference, documents, problems))
-        surroundings = Surroundings(self.client, self.capabilities, self.settings, self._limits)
+        surroundings = Surroundings(self.client, self.capabilities, self.settings, self._limits, self._garbled)
         return VisitRecord(
             ehr_id=self.settings.id,
             encounter=encounter,
@@ -75,6 +78,7 @@ class VisitReader:
             others=others,
             context=surroundings.of(encounter, patient_reference, documents, self._note),
             problems=tuple(problems),
+            garbled=tuple(dict.fromkeys(self._garbled)),
             not_looked_up=frozenset(p.partition(":")[0] for p in problems if p.startswith(("Coverage:", "Condition:"))),
         )
 
@@ -95,7 +99,9 @@ class VisitReader:
             raise UnreadableNote("its attachment has neither data nor a URL")
         try:
             kind, data = self.client.fetch(attachment.url)
-        except (*CLOSED, errors.UnsafeUrl, errors.TooMuch, errors.NotFhir) as problem:
+        except (*errors.CLOSED, *errors.GARBLED, errors.TooMuch) as problem:
+            if isinstance(problem, errors.GARBLED):
+                self._garbled.append(str(problem))
             raise UnreadableNote(f"its attachment cannot be fetched ({type(problem).__name__})") from None
         return binary_body(attachment, kind, data, self._limits)
 
@@ -137,7 +143,7 @@ class VisitReader:
     def _coverage(self, patient: str, seen: set[str], problems: list[str]) -> Iterator[Json]:
         try:
             coverages = list(self.client.search("Coverage", {"patient": patient}))
-        except CLOSED as problem:
+        except errors.CLOSED as problem:
             problems.append(f"Coverage: {problem}")
             return
         for coverage in coverages:
@@ -157,14 +163,14 @@ class VisitReader:
             try:
                 found = self.client.search("RelatedPerson", {"patient": patient})
                 yield from (r for r in found if reference_of(r.get("patient")) == patient)
-            except CLOSED:
+            except errors.CLOSED:
                 return
 
     def _conditions(self, encounter: Json, patient: str, problems: list[str]) -> Iterator[Json]:
         try:
             found = self.client.search("Condition", {"patient": patient})
             yield from (c for c in found if reference_of(c.get("encounter")) == f"Encounter/{encounter['id']}")
-        except CLOSED as problem:
+        except errors.CLOSED as problem:
             problems.append(f"Condition: {problem}")
 
     def _optional(self, reference: str, problems: list[str]) -> Json | None:
@@ -173,14 +179,17 @@ class VisitReader:
             return None
         try:
             return self.client.read(kind, logical_id)
-        except (*CLOSED, errors.NotFhir) as problem:
+        except errors.NotFhir as problem:
+            self._garbled.append(str(problem))
             problems.append(str(problem))
-            return None
+        except errors.CLOSED as problem:
+            problems.append(str(problem))
+        return None
 
     def _deciding(self, reference: str, problems: list[str]) -> Json | None:
         """What decides the payer, and by it which draft is the visit's: a login page in its place makes the visit wait."""
         try:
             return self.client.read(*reference.split("/", 1))
-        except CLOSED as problem:
+        except errors.CLOSED as problem:
             problems.append(f"Coverage: {problem}")
             return None

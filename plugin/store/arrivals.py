@@ -123,7 +123,7 @@ class Arrivals:
         if anything:
             with self._db.begin() as db:
                 for row in db.scalars(dead.with_for_update(skip_locked=True)):
-                    self._again(row, now)
+                    self._died(db, row, now)
         with self._db() as db:
             room = most - (db.scalar(select(func.count()).select_from(ArrivalRow).where(under_way)) or 0)
             return [_arrival(row) for row in db.scalars(waiting.limit(max(0, room)))]
@@ -166,10 +166,11 @@ class Arrivals:
             row = db.get(ArrivalRow, (ehr_id, encounter_id), with_for_update=True)
             if row is None or row.generation != generation:
                 return False
-            self._queue.forget_visit(db, ehr_id, encounter_id)
             if row.dirty_at is not None:
                 self._again(row, now)
+                self._queue.visit(db, ehr_id, encounter_id, State.NEW, now)
                 return True
+            self._queue.forget_visit(db, ehr_id, encounter_id)
             row.state, row.reason, row.next_try_at, row.running_until = Work.DONE, None, None, None
             row.attempts, row.updated_at = 0, now
             return False
@@ -181,12 +182,24 @@ class Arrivals:
             row = db.get(ArrivalRow, (ehr_id, encounter_id), with_for_update=True)
             if row is None or row.generation != generation:
                 return
-            attempts = row.attempts + 1
-            self._again(row, now)
-            row.attempts, row.reason, row.state = attempts, reason[:300], Work.FAILED
-            wait = timedelta(minutes=_BACKOFF[min(attempts, len(_BACKOFF)) - 1])
-            row.next_try_at = now + wait if again else None
-            self._queue.visit(db, ehr_id, encounter_id, State.FAILED, now, row.reason, row.next_try_at)
+            self._fail(db, row, now, reason, again=again)
+
+    def half_read(self, ehr_id: str, encounter_id: str, generation: int, reason: str) -> bool:
+        """The visit is coded, without something that made no sense: looked at again a few times; False once it was."""
+        now = datetime.now(UTC)
+        with self._db.begin() as db:
+            row = db.get(ArrivalRow, (ehr_id, encounter_id), with_for_update=True)
+            if row is None or row.generation != generation or row.attempts >= len(_BACKOFF):
+                return False
+            self._fail(db, row, now, reason, again=True)
+            return True
+
+    def _fail(self, db: Session, row: ArrivalRow, now: datetime, reason: str, *, again: bool) -> None:
+        self._again(row, now)
+        row.attempts, row.reason, row.state = row.attempts + 1, reason[:300], Work.FAILED
+        wait = timedelta(minutes=_BACKOFF[min(row.attempts, len(_BACKOFF)) - 1])
+        row.next_try_at = now + wait if again else None
+        self._queue.visit(db, row.ehr_id, row.encounter_id, State.FAILED, now, row.reason, row.next_try_at)
 
     def retry(self, ehr_id: str, encounter_id: str) -> None:
         """A person asks for the next try now."""
@@ -196,6 +209,14 @@ class Arrivals:
             if row is not None and row.state == Work.FAILED:
                 self._again(row, now)
                 self._queue.visit(db, ehr_id, encounter_id, State.NEW, now)
+
+    def _died(self, db: Session, row: ArrivalRow, now: datetime) -> None:
+        """Its process is gone. A visit that takes every process with it must not go on doing so."""
+        if row.state == Work.RUNNING and row.attempts >= len(_BACKOFF):
+            self._fail(db, row, now, "its process died each time; tell your administrator", again=False)
+            return
+        row.attempts += row.state == Work.RUNNING
+        self._again(row, now)
 
     def _again(self, row: ArrivalRow, now: datetime) -> None:
         row.state, row.generation, row.dirty_at, row.running_until = Work.WAITING, row.generation + 1, None, None

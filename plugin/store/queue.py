@@ -49,7 +49,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One line of the queue. `since` is when it came to its state; `owner` the account that has it, until `owner_until`."""
+    """One line of the queue. `since` is when it came to its state; `owner` the account that has it, until `owner_until`.
+
+    `reason` says why a visit, or a draft's way to the EHR, waits for `next_try_at`.
+    """
 
     id: str
     ehr_id: str
@@ -138,6 +141,12 @@ class Queue:
         elif row.state != state:
             row.state, row.since = step(State(row.state), state), now
         row.reason, row.next_try_at = reason, next_try_at
+
+    def waits(self, db: Session, draft_id: str, reason: str | None, next_try_at: datetime | None) -> None:
+        """Why a draft's Claim is not where it belongs, and when that is tried again; None once it is there."""
+        row = db.get(QueueRow, draft_id)
+        if row is not None:
+            row.reason, row.next_try_at = reason, next_try_at
 
     def forget_visit(self, db: Session, ehr_id: str, encounter_id: str) -> None:
         """The visit is coded: its draft's line speaks for it."""

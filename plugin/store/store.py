@@ -623,7 +623,8 @@ class Store:
     ) -> None:
         waiting = select(DeliveryRow).where(DeliveryRow.draft_id == row.id, DeliveryRow.state == DeliveryState.PENDING)
         for job in session.scalars(waiting):
-            job.state, job.updated_at = DeliveryState.SUPERSEDED, now
+            job.state, job.next_try_at, job.updated_at = DeliveryState.SUPERSEDED, None, now
+        self.queue.waits(session, row.id, None, None)
         for destination in destinations:
             session.add(
                 DeliveryRow(
@@ -634,6 +635,7 @@ class Store:
                     person=person,
                     state=DeliveryState.PENDING,
                     attempts=0,
+                    next_try_at=now + _AGAIN_AFTER,  # who made it sends it first
                     updated_at=now,
                 )
             )
@@ -650,19 +652,30 @@ class Store:
         yield from found
 
     def due_deliveries(self, ehr_ids: Collection[str], most: int = 100) -> list[Delivery]:
-        """Jobs of these EHRs whose next try has come, oldest first: at growing distances from the last one."""
+        """Jobs of these EHRs whose next try has come, the one that waits longest first."""
         now = datetime.now(UTC)
         query = (
             select(DeliveryRow, DraftRow)
             .join(DraftRow, DraftRow.id == DeliveryRow.draft_id)
             .where(DeliveryRow.state == DeliveryState.PENDING, DraftRow.ehr_id.in_(ehr_ids))
+            .where(DeliveryRow.next_try_at <= now)
             .where(DeliveryRow.taken_until.is_(None) | (DeliveryRow.taken_until < now))
-            .order_by(DeliveryRow.updated_at)
+            .order_by(DeliveryRow.next_try_at)
             .limit(most)
         )
         with self._sessions() as session:
-            found = [(delivery_of(job, draft), job.updated_at) for job, draft in session.execute(query)]
-        return [job for job, at in found if at + _AGAIN_AFTER * min(4**job.attempts, 240) <= now]
+            return [delivery_of(job, draft) for job, draft in session.execute(query)]
+
+    def deliver_again(self, ehr_id: str, encounter_id: str) -> None:
+        """A person asks for the next try now: what waits of a visit's drafts is due."""
+        now = datetime.now(UTC)
+        drafts = select(DraftRow.id).where(DraftRow.ehr_id == ehr_id, DraftRow.encounter_id == encounter_id)
+        with self._sessions.begin() as session:
+            session.execute(
+                update(DeliveryRow)
+                .where(DeliveryRow.draft_id.in_(drafts), DeliveryRow.state == DeliveryState.PENDING)
+                .values(next_try_at=now)
+            )
 
     def delivery_failed(self, draft_id: str, problem: str) -> None:
         """A draft's jobs could not even be begun: they wait, and say why. What somebody is sending just now is theirs.
@@ -675,7 +688,7 @@ class Store:
         with self._sessions.begin() as session:
             for row in session.scalars(query.where(free).with_for_update()):
                 row.attempts, row.taken_until = row.attempts + 1, None
-                row.problem, row.updated_at = problem[:300], now
+                self._waits(session, row, problem, now)
 
     def take(self, job: Delivery) -> bool:
         """Take a waiting job to send it; nobody else then does, until it is done or a few minutes passed."""
@@ -761,13 +774,23 @@ class Store:
             return
         row.attempts += row.taken_until is None  # a try that was begun is counted already
         row.state, row.taken_until = state, None
-        row.problem, row.updated_at = problem[:300] if problem else None, datetime.now(UTC)
+        if state is DeliveryState.PENDING and problem:
+            self._waits(session, row, problem, datetime.now(UTC))
+            return
+        row.problem, row.next_try_at, row.updated_at = problem[:300] if problem else None, None, datetime.now(UTC)
+        self.queue.waits(session, row.draft_id, None, None)
         if state is DeliveryState.CHANGED_ELSEWHERE:
             draft = session.get_one(DraftRow, row.draft_id, with_for_update=True)
             if State.CHANGED_ELSEWHERE in MOVES[State(draft.state)]:
                 draft.state, draft.decided = State.CHANGED_ELSEWHERE.value, True
                 draft.revision, draft.updated_at = draft.revision + 1, row.updated_at
                 self.queue.show(session, draft, row.updated_at)
+
+    def _waits(self, session: Session, row: DeliveryRow, problem: str, now: datetime) -> None:
+        """A try failed: the next comes at a growing distance, and the queue says why and when."""
+        row.problem, row.updated_at = problem[:300], now
+        row.next_try_at = now + _AGAIN_AFTER * min(4**row.attempts, 240)
+        self.queue.waits(session, row.draft_id, row.problem, row.next_try_at)
 
 
 def _sqlite_pragmas(connection: Any, _: object) -> None:

@@ -116,7 +116,8 @@ class DeliveryRow(Base):
     """The outbox: one job per draft version and destination, committed together with the draft.
 
     `claim` is that version as rendered: sent as it is however often, and by it a write of ours is recognised later.
-    `person` is who decided that version, None where nobody did; until `taken_until` somebody is sending it.
+    `person` is who decided that version, None where nobody did; until `taken_until` somebody is sending it. A job that
+    waits is due at `next_try_at`.
     """
 
     __tablename__ = "delivery"
@@ -132,6 +133,7 @@ class DeliveryRow(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     problem: Mapped[str | None] = mapped_column(String(300))
     taken_until: Mapped[datetime | None] = mapped_column(Instant)
+    next_try_at: Mapped[datetime | None] = mapped_column(Instant, index=True)
     updated_at: Mapped[datetime] = mapped_column(Instant)
 
 
@@ -166,7 +168,7 @@ class DecisionRow(Base):
     proposal: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     reason: Mapped[str | None] = mapped_column(String(40))
     comment: Mapped[bytes | None] = mapped_column(LargeBinary)
-    at: Mapped[datetime] = mapped_column(Instant)
+    at: Mapped[datetime] = mapped_column(Instant, index=True)
 
 
 class AccountRow(Base):
@@ -309,6 +311,7 @@ class QueueRow(Base):
         Index("ix_queue_patient", "patient_id"),
         Index("ix_queue_payer", "payer"),
         Index("ix_queue_clinician", "clinician_id"),
+        Index("ix_queue_found_at", "found_at"),
     )
 
     id: Mapped[str] = mapped_column(String(160), primary_key=True)

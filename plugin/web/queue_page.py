@@ -188,9 +188,11 @@ def _approve_one(house: House, session: SignedIn, item_id: str, revision: str) -
 
 @for_coders
 def retry(request: Request, house: House, session: SignedIn) -> Response:  # noqa: ARG001 - who may is checked before
-    """Try a visit that failed again, now."""
+    """Try again, now, what waits of a visit: to be coded, or to be brought to its EHR."""
     form: FormData = request.state.form
-    house.store.arrivals.retry(str(form.get("ehr", "")), str(form.get("encounter", "")))
+    visit = str(form.get("ehr", "")), str(form.get("encounter", ""))
+    house.store.arrivals.retry(*visit)
+    house.store.deliver_again(*visit)
     if house.flow is not None:
         house.flow.nudge()
     return RedirectResponse(f"/queue?{query_of(dict(parse_qsl(str(form.get('list', '')))))}", status_code=303)

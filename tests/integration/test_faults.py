@@ -103,9 +103,9 @@ def test_a_visit_gets_through_each_fault(fault: Fault, kinds: str, real: Chart, 
         def try_one(encounter_id: str) -> bool:
             return soak.attempt(open_site, store, encounter_id, tally)
 
-        soak.drive([visit], try_one)
+        soak.until_done(visit, try_one)
         real.change_time(visit)
-        soak.drive([visit], try_one)
+        soak.until_done(visit, try_one)
         assert proxy.count(fault) > 0
         assert (proxy.count(fault, *WRITES) > 0) == (kinds == "writes")
         proxy.calm()
@@ -217,7 +217,7 @@ def test_a_destination_that_does_not_reconcile_is_seen(
         soak.opened(proxy.base, tmp_path, limits=patience()) as (store, open_site),
     ):
         wrong = _with(kind, open_site)
-        soak.drive([visit], lambda encounter_id: soak.attempt(wrong, store, encounter_id, tally))
+        soak.until_done(visit, lambda encounter_id: soak.attempt(wrong, store, encounter_id, tally))
         found: Audit = soak.audit(real, store, [visit])
     assert (len(found.lost), len(found.doubled)) == (lost, doubled)
     assert tally.untyped == []

@@ -28,6 +28,7 @@ from plugin.store.store import Store
 from plugin.store.tables import ArrivalRow
 from sandbox import fixtures
 from tests.databases import EVERY_DATABASE, postgresql
+from tests.faults import Dose, Fault, faulty
 
 VISIT = "h2014-45-minutes"
 QUICK = EngineSettings(poll_seconds=None, pump_seconds=0.1, visits_a_minute=10_000, first_days=10_000)
@@ -136,6 +137,92 @@ def test_an_ehr_that_is_down_makes_visits_wait_for_a_next_try(tmp_path: Path) ->
         assert arrival.attempts == 1
 
 
+def test_what_made_no_sense_is_read_again(sandbox_base: str, tmp_path: Path) -> None:
+    """A login page in the clinician's place: the visit is coded without, the queue says so, and the next try is whole."""
+    plan = {Fault.LOGIN_PAGE: Dose(reads=1.0, at_most=1, of="Practitioner")}
+    with (
+        faulty(sandbox_base, plan) as proxy,
+        flowing(site_settings(proxy.base, tmp_path, None)) as flow,
+    ):
+        flow.store.arrivals.found("flow", VISIT, "list")
+        until(lambda: work_of(flow, VISIT) is Work.FAILED)
+        (held,) = flow.store.drafts(encounter_id=VISIT)
+        assert held.state is State.HELD
+        (item,) = flow.store.queue.page(Filter(states=(State.FAILED,)))
+        assert item.reason is not None
+        assert item.reason.startswith("coded without this: Practitioner/")
+        assert item.next_try_at is not None
+        flow.store.arrivals.retry("flow", VISIT)
+        until(lambda: work_of(flow, VISIT) is Work.DONE)
+        (whole,) = flow.store.drafts(encounter_id=VISIT)
+        assert (whole.id, whole.state) == (held.id, State.READY)
+        assert [i.id for i in flow.store.queue.page(Filter())] == [whole.id]
+
+
+def test_what_never_makes_sense_is_let_be_in_the_end(sandbox_base: str, tmp_path: Path) -> None:
+    """After a few looks the draft stands as it is, with what it lacks."""
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+        arrivals = flow.store.arrivals
+        arrivals.found("flow", VISIT, "list")
+        tried = 0
+        while arrivals.half_read("flow", VISIT, arrivals.all()[0].generation, "coded without this: Location/x"):
+            tried += 1
+            assert arrivals.all()[0].attempts == tried
+        assert tried == 5
+
+
+def test_a_claim_that_does_not_get_through_says_so_in_the_queue(sandbox_base: str, tmp_path: Path) -> None:
+    """Why, and when it is tried again; asked for at once it is due at once, and what got through says nothing more."""
+    plan = {Fault.FORBIDDEN: Dose(writes=1.0, at_most=1)}
+    with (
+        faulty(sandbox_base, plan) as proxy,
+        flowing(site_settings(proxy.base, tmp_path, None), pump=False) as flow,
+    ):
+        flow.store.arrivals.found("flow", VISIT, "list")
+        assert flow.work_on("flow", VISIT, 1) == "done"
+        (item,) = flow.store.queue.page(Filter())
+        assert item.reason is not None
+        assert "403" in item.reason
+        assert item.next_try_at is not None
+        assert flow.store.due_deliveries({"flow"}) == []
+        flow.store.deliver_again("flow", VISIT)
+        (job,) = flow.store.due_deliveries({"flow"})
+        assert flow.deliver("flow", job.draft.id) == "done"
+        (item,) = flow.store.queue.page(Filter())
+        assert (item.reason, item.next_try_at) == (None, None)
+
+
+def test_claims_that_wait_long_do_not_keep_others_waiting(sandbox_base: str, tmp_path: Path) -> None:
+    """However many an EHR refuses: those whose time has come are handed out, and only those."""
+    plan = {Fault.FORBIDDEN: Dose(writes=1.0)}
+    with (
+        faulty(sandbox_base, plan) as proxy,
+        flowing(site_settings(proxy.base, tmp_path, None), pump=False) as flow,
+    ):
+        for visit in (VISIT, "h0004-30-minutes"):
+            flow.store.arrivals.found("flow", visit, "list")
+            flow.work_on("flow", visit, 1)
+        assert len(list(flow.store.pending())) == 2
+        flow.store.deliver_again("flow", "h0004-30-minutes")
+        (job,) = flow.store.due_deliveries({"flow"}, most=1)
+        assert job.draft.encounter_id == "h0004-30-minutes"
+
+
+def test_a_visit_that_takes_every_process_with_it_is_let_be(sandbox_base: str, tmp_path: Path) -> None:
+    """Begun and never ended, again and again: in the end it waits for a person, and the queue says why."""
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+        arrivals, begun = flow.store.arrivals, 0
+        arrivals.found("flow", VISIT, "list")
+        while due := arrivals.due({"flow"}):
+            assert arrivals.begin("flow", VISIT, due[0].generation, -1)  # its lease is over already
+            begun += 1
+        assert begun == 6
+        (item,) = flow.store.queue.page(Filter(states=(State.FAILED,)))
+        assert item.reason is not None
+        assert "died" in item.reason
+        assert item.next_try_at is None
+
+
 def test_a_change_that_comes_meanwhile_is_read_at_the_end(sandbox_base: str, tmp_path: Path) -> None:
     """Found again while it runs, the visit is worked on once more when the work ends."""
     with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
@@ -147,6 +234,7 @@ def test_a_change_that_comes_meanwhile_is_read_at_the_end(sandbox_base: str, tmp
         assert arrivals.done("flow", VISIT, 1)
         assert work_of(flow, VISIT) is Work.WAITING
         assert arrivals.all()[0].generation == 2
+        assert [i.state for i in flow.store.queue.page(Filter())] == [State.NEW]
 
 
 def test_work_that_died_with_its_process_is_taken_up_under_a_new_name(sandbox_base: str, tmp_path: Path) -> None:

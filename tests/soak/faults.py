@@ -1,10 +1,15 @@
-"""Visits coded through a storm of faults, and a count of what was lost or doubled, taken from the server itself."""
+"""Visits coded through a storm of faults, and a count of what was lost or doubled, taken from the server itself.
+
+A storm is worked through by the engine that runs in a clinic. What it needs of a person, it gets from one who sees nothing
+but the queue, and there presses "try again" on what says that it waits. What the queue kept quiet about stays undone.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +19,21 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from dbos import DBOS
 
 from plugin import pipeline, site
+from plugin.backend import Ehrs
 from plugin.ehr.client import FhirClient
-from plugin.ehr.errors import EhrError, NotFhir, UnsafeUrl
-from plugin.settings import Limits, Settings
+from plugin.ehr.errors import EhrError
+from plugin.ehr.oauth import OAuth
+from plugin.flow import Flow
+from plugin.keys import SigningKeys
+from plugin.review.states import State
+from plugin.settings import EngineSettings, Limits, Settings
+from plugin.store.queue import Filter, Item
 from plugin.store.records import DeliveryState, Draft
 from plugin.store.store import Store
-from plugin.workbench import Result, Site
+from plugin.workbench import Site
 from sandbox import fixtures
 from tests.faults import Dose, Fault, Kind, Plan, faulty
 
@@ -50,12 +62,16 @@ _TRIES = 400
 
 @dataclass
 class Tally:
-    """What the tries came to. `failures` are errors of ours, or named in an outbox job or the verdicts; others are `untyped`."""
+    """What the tries came to. Failures are errors of ours, or of ours named where they wait; others are `untyped`.
+
+    `hidden` are failures that the queue did not show, `stuck` what waits for a person though nobody touched it.
+    """
 
     tries: int = 0
     amended: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     untyped: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
 
 
@@ -92,7 +108,8 @@ class Outcome:
     @property
     def problems(self) -> list[str]:
         """Everything that must not be."""
-        return [*self.tally.untyped, *self.tally.stuck, *self.audit.problems, *self.wrong]
+        tally = self.tally
+        return [*tally.untyped, *tally.hidden, *tally.stuck, *self.audit.problems, *self.wrong]
 
 
 # --- the visits ---
@@ -184,18 +201,28 @@ def opened(
 
     `provider` keeps the Claims of one site apart from those of another on the same server.
     """
-    ehr = fixtures.ehr(EHR, base_url=base, billing_provider=f"Organization/{provider}")
-    settings = Settings(ehr=ehr, data_dir=folder, payers_file=fixtures.PAYERS, limits=limits)
+    settings = settings_of(base, folder, provider, limits)
     store = Store.open(settings)
     try:
         works = site.Works.of(settings, store=store)
-        with FhirClient(ehr, limits, sleep=lambda _: None) as client:
+        with FhirClient(settings.ehr, limits, sleep=lambda _: None) as client:
             yield store, lambda: works.at(client, EHR)[0]
     finally:
         store.close()
 
 
-# --- the work ---
+def settings_of(base: str, folder: Path, provider: str, limits: Limits) -> Settings:
+    """A site's settings; its engine does nothing of its own accord that is not due."""
+    return Settings(
+        ehr=fixtures.ehr(EHR, base_url=base, billing_provider=f"Organization/{provider}"),
+        data_dir=folder,
+        payers_file=fixtures.PAYERS,
+        limits=limits,
+        engine=EngineSettings(poll_seconds=None, pump_seconds=0.05, visits_a_minute=100_000),
+    )
+
+
+# --- the work, one try at a time ---
 
 
 def attempt(open_site: Open, store: Store, encounter_id: str, tally: Tally) -> bool:
@@ -211,77 +238,139 @@ def attempt(open_site: Open, store: Store, encounter_id: str, tally: Tally) -> b
         return False
     if result.problem:
         tally.failures["named in the outbox"] += 1
-    unread = not_read_for_once(result)
-    if unread:
-        tally.failures["named in the verdicts"] += 1
+    if result.understood.garbled:
+        tally.failures["coded without what made no sense"] += 1
     states = [delivery.state for d in _claimed(store, encounter_id) if (delivery := store.last_delivery(d.id))]
     if DeliveryState.CHANGED_ELSEWHERE in states:
         tally.stuck.append(f"Encounter/{encounter_id}: its job waits for a person")
         return True
-    return not unread and all(state is DeliveryState.DONE for state in states)
+    return not result.understood.garbled and all(state is DeliveryState.DONE for state in states)
 
 
-def not_read_for_once(result: Result) -> bool:
-    """Whether the verdicts name something that another try may read: an answer that was no FHIR, or led elsewhere.
-
-    The visit was coded without it, and held rather than billed where that matters.
-    """
-    reasons = result.understood.context.not_looked_up().values()
-    passing = any(f"({kind.__name__})" in why for why in reasons for kind in (NotFhir, UnsafeUrl))
-    return passing or bool(result.understood.problems)
+def until_done(visit: str, try_one: Callable[[str], bool]) -> None:
+    """Try a visit until it is done."""
+    if not any(try_one(visit) for _ in range(_TRIES)):
+        raise AssertionError(f"Encounter/{visit}: not done after {_TRIES} tries")
 
 
-def drive(
-    visits: Sequence[str],
-    try_one: Callable[[str], bool],
-    *,
-    amend: Callable[[str], None] | None = None,
-    enough: Callable[[], bool] = lambda: True,
-    seed: int = 1,
-) -> None:
-    """Work on visits in any order until there was enough of it, then on each until it is done.
+# --- the work, by the engine ---
 
-    This is what a queue does, and the one place to put another driver in. Notes are amended whether the visit is done
-    or not.
-    """
-    rng = random.Random(seed)
-    while not enough():
-        visit = rng.choice(visits)
-        if amend is not None and rng.random() < 0.5:
-            amend(visit)
-        try_one(visit)
-    for visit in visits:
-        if not any(try_one(visit) for _ in range(_TRIES)):
-            raise AssertionError(f"Encounter/{visit}: not done after {_TRIES} tries")
+
+class _Watched(Flow):
+    """The engine, and what became of the last work on each visit and each draft."""
+
+    def __init__(self, settings: Settings, store: Store, ehrs: Ehrs, tally: Tally) -> None:
+        super().__init__(settings, store, ehrs)
+        self._tally = tally
+        self.outcomes: dict[str, str] = {}
+
+    def work_on(self, ehr_id: str, encounter_id: str, generation: int) -> str:
+        """As it does, noted."""
+        self._tally.tries += 1
+        outcome = super().work_on(ehr_id, encounter_id, generation)
+        if outcome != "overtaken":
+            self.outcomes[encounter_id] = outcome
+        return outcome
+
+
+@contextmanager
+def flowing(base: str, folder: Path, tally: Tally) -> Iterator[_Watched]:
+    """The engine of a site that works with the server at `base`. No wait for the server is slept through."""
+    settings = settings_of(base, folder, "soak", IMPATIENT)
+    store = Store.open(settings)
+    oauth = OAuth(SigningKeys.of(settings), settings.limits)
+    works = site.Works.of(settings, store=store)
+    flow = _Watched(settings, store, Ehrs(settings, works, oauth, sleep=lambda _: None), tally)
+    flow.start()
+    try:
+        yield flow
+    finally:
+        flow.stop()
+        oauth.close()
+        store.close()
+
+
+def settle(flow: _Watched) -> None:
+    """Wait until the engine has nothing more to do of its own accord."""
+    deadline, quiet = time.monotonic() + 300, 0
+    while quiet < 2:  # what ends may just have made something due
+        assert time.monotonic() < deadline, "the engine does not come to rest"
+        time.sleep(0.1)
+        due = flow.store.arrivals.due({EHR}) or flow.store.due_deliveries({EHR})
+        quiet = 0 if due or DBOS.list_workflows(status=["ENQUEUED", "PENDING"], limit=1) else quiet + 1
+
+
+def seen_in_queue(flow: _Watched, tally: Tally) -> list[Item]:
+    """What the queue says waits. It is held against what the engine and the outbox know, which may know no more."""
+    waiting = [i for i in flow.store.queue.page(Filter(), most=100_000) if i.reason]
+    for item in waiting:
+        assert item.reason is not None
+        what = "a visit was coded without what made no sense" if item.reason.startswith("coded without") else None
+        tally.failures[what or ("a draft was not delivered" if item.draft_id else "a visit was not coded")] += 1
+        if "a defect of Claimwright" in item.reason:
+            tally.untyped.append(f"{item.id}: {item.reason}")
+    failed = {visit for visit, outcome in flow.outcomes.items() if outcome in ("failed", "half read")}
+    tally.hidden += [
+        f"Encounter/{visit}: failed, and the queue does not say so"
+        for visit in failed ^ {i.encounter_id for i in waiting if i.state is State.FAILED}
+    ]
+    undelivered = {job.draft.id for job in flow.store.pending()}
+    tally.hidden += [
+        f"{draft_id}: not delivered, and the queue does not say so"
+        for draft_id in undelivered ^ {i.draft_id for i in waiting if i.draft_id}
+    ]
+    tally.stuck += [i.id for i in flow.store.queue.page(Filter(states=(State.CHANGED_ELSEWHERE,)))]
+    tally.untyped += [w.workflow_id for w in DBOS.list_workflows(status=["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"])]
+    return waiting
+
+
+def press_try_again(flow: _Watched, waiting: Sequence[Item]) -> None:
+    """As the queue's button does."""
+    for item in waiting:
+        flow.store.arrivals.retry(item.ehr_id, item.encounter_id)
+        flow.store.deliver_again(item.ehr_id, item.encounter_id)
+    flow.nudge()
 
 
 def storm(upstream: str, folder: Path, plan: Plan, *, seed: int, calls: int, visits: int) -> Outcome:
-    """Drive visits through a plan of faults for at least so many calls, amend their notes meanwhile, and audit the end."""
-    tally, amended = Tally(), random.Random(seed)
+    """Let the engine work through a plan of faults for at least so many calls, amend notes meanwhile, and audit the end."""
+    tally, rng = Tally(), random.Random(seed)
     with (
         chart(upstream) as real,
         faulty(upstream, plan, seed=seed) as proxy,
-        opened(proxy.base, folder / "storm") as (store, open_site),
+        flowing(proxy.base, folder / "storm", tally) as flow,
         opened(upstream, folder / "calm", provider="calm", limits=Limits()) as (calm_store, open_calm),
     ):
-        names = real.admit(f"s{seed}", visits)
+        store, names = flow.store, real.admit(f"s{seed}", visits)
 
-        def amend(encounter_id: str) -> None:
-            tally.amended += 1
-            change = real.change_time if amended.random() < 0.7 else real.take_back
-            change(encounter_id)
+        def news(visits: Sequence[str]) -> None:
+            for name in visits:
+                store.arrivals.found(EHR, name, "list")
+            flow.nudge()
+            settle(flow)
 
-        def try_one(encounter_id: str) -> bool:
-            return attempt(open_site, store, encounter_id, tally)
-
-        drive(names, try_one, amend=amend, enough=lambda: proxy.calls >= calls, seed=seed)
+        news(names)
+        while proxy.calls < calls:
+            press_try_again(flow, seen_in_queue(flow, tally))
+            changed = rng.sample(names, k=max(1, len(names) // 3))
+            for name in changed:
+                tally.amended += 1
+                change = real.change_time if rng.random() < 0.7 else real.take_back
+                change(name)
+            news(changed)
+        for _ in range(_TRIES):
+            if not (waiting := seen_in_queue(flow, tally)):
+                break
+            press_try_again(flow, waiting)
+            settle(flow)
         calls, requests, injected = proxy.calls, +proxy.requests, +proxy.injected
         proxy.calm()
         found = audit(real, store, names)
         calm_tally = Tally()
         for name in names:  # the calm site first: both then see the same other claims
             attempt(open_calm, calm_store, name, calm_tally)
-            attempt(open_site, store, name, tally)
+        news(names)
+        tally.hidden += [f"{i.id}: waits, and nothing goes wrong any more" for i in seen_in_queue(flow, tally)]
         wrong = [name for name in names if _billed(store, name) != _billed(calm_store, name)]
         after = audit(real, store, names)
         found.lost += [p for p in after.lost if p not in found.lost]

@@ -29,7 +29,7 @@ def unsigned(text: str, author: Clinician = PEER) -> Visit:
 def understood(visit: Visit, policy: Policy) -> Understood:
     """The visit as the pipeline hands it on."""
     return Understood(
-        visit, Context(today=date(2026, 3, 2)), policy, {}, (), (), knows_patient=True, payer_looked_up=True
+        visit, Context(today=date(2026, 3, 2)), policy, {}, (), (), (), knows_patient=True, payer_looked_up=True
     )
 
 
