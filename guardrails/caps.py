@@ -31,13 +31,6 @@ TOO_OFTEN = rule(
     cured_by=CuredBy.CODER,
 )
 
-_SPOKEN = {
-    Period.DAY: "one day",
-    Period.MONTH: "one month",
-    Period.YEAR: "the payer's year",
-    Period.TWELVE_MONTHS: "twelve months",
-    Period.SIX_MONTHS: "six months",
-}
 _DAYS = {Period.TWELVE_MONTHS: 365, Period.SIX_MONTHS: 182}
 _ONE_PER = {UnitRule.PER_MONTH: Period.MONTH, UnitRule.PER_DIEM: Period.DAY}
 
@@ -107,7 +100,7 @@ def _over(
         codes = " and ".join(cap.codes)
         yield (
             candidate,
-            found(TOO_OFTEN, effect=effect, authority=cap.source, units=cap.units, codes=codes, per=_SPOKEN[cap.per]),
+            found(TOO_OFTEN, effect=effect, authority=cap.source, units=cap.units, codes=codes, per=cap.per.words),
         )
 
 

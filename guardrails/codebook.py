@@ -149,13 +149,15 @@ class Credential:
 class Element:
     """A documentation element (domain 4) and the signals by which our own detector finds it.
 
-    `titled` stands among a note's titles, a line each, wherever one of them is one of the `headings`.
+    `shows` is what a note shows by it, in words. `titled` stands among a note's titles, a line each, wherever one of them
+    is one of the `headings`.
 
     Where `denial_is_absence`, words that the note denies ("no safety plan was made") do not show it; a history or a risk
     that the client denies is documented all the same.
     """
 
     id: str
+    shows: str
     rule: Rule
     headings: tuple[re.Pattern[str], ...]
     words: tuple[Pattern, ...]
@@ -346,6 +348,7 @@ def _elements(data: Traversable) -> dict[str, Element]:
     return {
         row["id"]: Element(
             id=row["id"],
+            shows=row["shows"],
             rule=Rule(
                 f"DOC-{row['id']}",
                 Effect.HOLD,

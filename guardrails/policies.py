@@ -75,6 +75,14 @@ class Period(StrEnum):
     TWELVE_MONTHS = "twelve_months"
     SIX_MONTHS = "six_months"
 
+    @property
+    def words(self) -> str:
+        """As in "two units in one day"."""
+        return "the payer's year" if self is Period.YEAR else _PERIODS.get(self, self.value.replace("_", " "))
+
+
+_PERIODS = {Period.DAY: "one day", Period.MONTH: "one month"}
+
 
 class EncounterMinutes(StrEnum):
     """Whether Encounter.period may stand in for minutes that the note does not state (design: Minutes)."""

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from guardrails import codebook, policies
+from guardrails import codebook, policies, policy_words
 from plugin import official_files, policy_diff, site, tables
 from plugin import settings as settings_module
 from plugin.answering import answering
@@ -20,7 +20,7 @@ from plugin.answering import answering
 
 @click.group("policy")
 def policy_group() -> None:
-    """Payer policies: check one that you wrote, or begin a new one."""
+    """Payer policies: read one in sentences, check one that you wrote, or begin a new one."""
 
 
 @policy_group.command("check")
@@ -38,6 +38,33 @@ def policy_check(file: Path) -> None:
         f"{read.id}: {read.payer}, {read.kind}, in force from {read.effective_from}{through}; {len(read.codes)} codes"
     )
     sys.exit(1 if strange else 0)
+
+
+@policy_group.command("show")
+@click.argument("name")
+@click.argument("codes", nargs=-1)
+@answering
+def policy_show(name: str, codes: tuple[str, ...]) -> None:
+    """Say in sentences what a policy says: of CODES, else of those that it speaks of, and of every line.
+
+    NAME is a packaged policy or a TOML file.
+    """
+    policy, book = policy_diff.policy_named(name), codebook.load()
+    through = f" through {policy.effective_through}" if policy.effective_through else ""
+    click.echo(f"{policy.payer}, in force from {policy.effective_from}{through}\n{policy.source}")
+    for code in map(codebook.normalize, codes or policy_words.spoken_of(policy)):
+        entry = next(reversed(book.codes.get(code, ())), None)
+        if entry is None and codes:
+            raise policies.PolicyError(f"{code}: not in the loaded code tables")
+        if entry is not None:
+            _clauses(f"{code}, {entry.label}", policy_words.of_code(policy, entry, book.elements))
+    _clauses("Every line", policy_words.of_every_line(policy))
+
+
+def _clauses(title: str, said: tuple[policy_words.Clause, ...]) -> None:
+    click.echo(f"\n{title}")
+    for clause in said or (policy_words.NOTHING_SPECIAL,):
+        click.echo(f"  {clause.text}" + (f" [{clause.source}]" if clause.source else ""))
 
 
 @policy_group.command("new")

@@ -66,9 +66,9 @@ def local(when: datetime | None, zone: ZoneInfo | None) -> str:
     return "" if when is None else when.astimezone(zone).strftime("%m/%d/%Y %I:%M %p %Z") if zone else when.isoformat()
 
 
-def asks(authority: str) -> str:
+def asks(authority: str | None) -> str:
     """Who asks, as a clinician knows them: the references to our own rule collection are for docs/rules.md."""
-    parts = (p.strip() for p in authority.split(";"))
+    parts = (p.strip() for p in (authority or "").split(";"))
     return "; ".join(p for p in parts if not p.startswith(("domain ", "design", "fhir ")))
 
 

@@ -10,6 +10,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from guardrails import policy_words
 from plugin import pipeline
 from plugin.review import coder, desk, questions, second
 from plugin.review.desk import REASONS, NotDecided
@@ -236,6 +237,7 @@ def _show(
         history=visit_view.history(house.store.decisions(draft.id), names(house), understood),
         recent=_recent(house, draft),
         policy=policy,
+        policy_says=policy_words.of_every_line(policy),
         reasons={action.name: reasons for action, reasons in REASONS.items()},
         candidates=worth_adding(house, understood),
         visit_diagnoses=visit.diagnoses,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_mappings.views import Json
+from guardrails import policy_words
 from guardrails.codebook import Codebook, normalize
+from guardrails.policy_words import Clause
 from guardrails.visit import Note, NoteStatus
 from plugin.review.desk import REASONS, Action
 from plugin.store.records import Decision, Draft
@@ -65,7 +67,7 @@ class ShownFinding:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One line, as asked for and as it stands."""
+    """One line, as asked for and as it stands, with what the payer says of its code."""
 
     key: str
     number: int
@@ -83,6 +85,7 @@ class Card:
     findings: list[ShownFinding]
     evidence: bool
     asked_units: str
+    policy: tuple[Clause, ...]
 
     @property
     def can_be_accepted(self) -> bool:
@@ -184,6 +187,7 @@ def _card(number: int, verdict: Json, understood: Understood, book: Codebook) ->
         findings=[_finding(verdict["key"], n, f) for n, f in enumerate(verdict["findings"])],
         evidence=bool(line and (line["evidence"] or line["minutes_where"])),
         asked_units=str(proposal["units"]),
+        policy=policy_words.of_code(understood.policy, entry, book.elements) if entry else (),
     )
 
 

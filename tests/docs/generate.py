@@ -13,7 +13,9 @@ from typing import Any
 
 from rich.console import Console
 
-from guardrails import codebook
+from guardrails import codebook, policies, policy_words
+from guardrails.codebook import Codebook
+from guardrails.policies import Policy
 from guardrails.rules import families
 from plugin import pipeline, site
 from plugin.evaluation import scores, shown
@@ -46,6 +48,24 @@ _TITLES = {
 }
 
 
+def _policy(policy: Policy, book: Codebook) -> list[str]:
+    """One payer's policy, in its sentences."""
+    through = f" through {policy.effective_through}" if policy.effective_through else ""
+    lines = [
+        f"### {policy.payer} (`{policy.id}`)",
+        "",
+        f"In force from {policy.effective_from}{through}. {policy.source}.",
+        "",
+    ]
+    for code in policy_words.spoken_of(policy):
+        for entry in book.codes.get(code, ())[-1:]:
+            said = policy_words.of_code(policy, entry, book.elements)
+            lines.append(
+                f"- {code}: {' '.join(' '.join([c.text, f'({c.source})'] if c.source else [c.text]) for c in said)}"
+            )
+    return [*lines, f"- Every line: {' '.join(clause.text for clause in policy_words.of_every_line(policy))}"]
+
+
 def rules_page() -> str:
     """docs/rules.md: every rule, from the register."""
     book = codebook.load()
@@ -71,6 +91,14 @@ def rules_page() -> str:
     for service, required in sorted(book.requirements.items()):
         shown = [e if effect == "hold" else f"({e})" for e, effect in required.items()]
         lines.append(f"| {service.replace('_', ' ')} | {' '.join(shown)} |")
+    lines += [
+        "",
+        "## What the packaged payer policies say",
+        "",
+        "As `claimwright policy show NAME` says it, and a coder reads beside a line.",
+    ]
+    for name in policies.packaged():
+        lines += ["", *_policy(policies.load(name), book)]
     lines += [
         "",
         "## Codes that are mistaken for each other",
@@ -128,7 +156,7 @@ def states_table() -> str:
     """Where a visit can stand, and where it can go from there, from the table that the store asks."""
     lines = ["| state | means | from there to |", "|---|---|---|"]
     for state in State:
-        onward = ", ".join(after.value for after in State if after in MOVES[state])
+        onward = ", ".join(after.value for after in State if after in MOVES[state] and after is not state)
         lines.append(f"| {state.value} | {MEANING[state]} | {onward or 'nowhere'} |")
     return "\n".join(lines)
 
