@@ -6,6 +6,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from plugin.store.people import Role, SignedIn
+from plugin.web.areas import ADMINISTRATION
+from plugin.web.guards import within
 from plugin.web.house import House
 from plugin.web.pages import page
 from plugin.web.signing_in import current_session
@@ -18,23 +20,12 @@ def home(request: Request) -> Response:
     if session is None:
         return RedirectResponse("/sign-in", status_code=303)
     own = [each for each in house.people.launches(session.id) if each.tokens_of is None][:5]
-    return page(
-        request,
-        "home.html",
-        signed_in=session,
-        launches=own,
-        is_admin=session.account.may(Role.ADMIN),
-        is_coder=session.account.may(Role.CODER, Role.SUPERVISOR),
-        may_release=session.account.may(Role.SUPERVISOR, Role.ADMIN),
-    )
+    return page(request, "home.html", signed_in=session, launches=own)
 
 
-def admin(request: Request) -> Response:
+@within(ADMINISTRATION)
+def admin(request: Request, house: House, session: SignedIn) -> Response:
     """Who is signed in, and who may do what."""
-    house: House = request.app.state.house
-    session = _admin(request)
-    if session is None:
-        return _not_for_you(request)
     return page(
         request,
         "admin.html",
@@ -45,21 +36,16 @@ def admin(request: Request) -> Response:
     )
 
 
-def end(request: Request) -> Response:
+@within(ADMINISTRATION)
+def end(request: Request, house: House, session: SignedIn) -> Response:  # noqa: ARG001 - who may is asked before
     """End somebody's session."""
-    house: House = request.app.state.house
-    if _admin(request) is None:
-        return _not_for_you(request)
     house.people.end(str(request.state.form.get("session", "")), "ended by an administrator")
     return RedirectResponse("/admin", status_code=303)
 
 
-def roles(request: Request) -> Response:
+@within(ADMINISTRATION)
+def roles(request: Request, house: House, session: SignedIn) -> Response:
     """Give an account its roles. The last administrator keeps theirs."""
-    house: House = request.app.state.house
-    session = _admin(request)
-    if session is None:
-        return _not_for_you(request)
     form = request.state.form
     account, wanted = str(form.get("account", "")), {Role(r) for r in form.getlist("role") if r in set(Role)}
     others = [a for a in house.people.accounts() if Role.ADMIN in a.roles and a.id != account]
@@ -74,18 +60,3 @@ def roles(request: Request) -> Response:
         )
     house.people.set_roles(account, wanted, session.account.id)
     return RedirectResponse("/admin", status_code=303)
-
-
-def _admin(request: Request) -> SignedIn | None:
-    session = current_session(request)
-    return session if session is not None and session.account.may(Role.ADMIN) else None
-
-
-def _not_for_you(request: Request) -> Response:
-    return page(
-        request,
-        "message.html",
-        status=403,
-        title="For administrators",
-        advice="Sign in as an administrator; `claimwright first-admin` makes the first one.",
-    )

@@ -14,6 +14,8 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from plugin.web.areas import open_to
+
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 
@@ -27,9 +29,10 @@ _templates = jinja2.Environment(
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page. Every page says who is signed in, if anybody is."""
+    """A page. Every page says who is signed in, if anybody is, and where else they may go."""
     values.setdefault("signed_in", None)
     values.setdefault("launch", None)
+    values["areas"] = open_to(values["signed_in"].account) if values["signed_in"] else []
     return HTMLResponse(_templates.get_template(template).render(request=request, **values), status_code=status)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from functools import wraps
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,60 +12,21 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from plugin import pipeline
-from plugin.ehr.errors import Unauthorized
 from plugin.pipeline import EXPECTED
 from plugin.review import coder, desk, second
 from plugin.review.desk import NotDecided
 from plugin.review.states import FOR_CODER, MEANING, NotAllowed, State
-from plugin.store.people import Role, SignedIn
+from plugin.store.people import SignedIn
 from plugin.store.queue import PAGE, Filter, Item, Order, Taken
 from plugin.store.records import Overtaken
+from plugin.web.areas import QUEUE
+from plugin.web.guards import within
 from plugin.web.house import House
 from plugin.web.pages import page
-from plugin.web.signing_in import current_session
 from plugin.web.visit_page import names
 
-Handler = Callable[[Request, House, SignedIn], Response]
 
-
-def for_coders(handler: Handler) -> Callable[[Request], Response]:
-    """A page for coders and supervisors who are signed in."""
-
-    @wraps(handler)
-    def guarded(request: Request) -> Response:
-        house: House = request.app.state.house
-        session = current_session(request)
-        if session is None:
-            return RedirectResponse("/sign-in", status_code=303)
-        if not session.account.may(Role.CODER, Role.SUPERVISOR):
-            return page(
-                request,
-                "message.html",
-                status=403,
-                signed_in=session,
-                title="For coders",
-                advice="An administrator gives the role on /admin.",
-            )
-        try:
-            return handler(request, house, session)
-        except Unauthorized as problem:
-            title, advice, status = "We cannot read this EHR for you", str(problem), 401
-        except EXPECTED as problem:
-            title, advice, status = "The visit cannot be shown now", str(problem), 503
-        return page(
-            request,
-            "message.html",
-            status=status,
-            signed_in=session,
-            title=title,
-            advice=advice,
-            again=request.url.path if request.method == "GET" else "/queue",
-        )
-
-    return guarded
-
-
-@for_coders
+@within(QUEUE)
 def queue(request: Request, house: House, session: SignedIn) -> Response:
     """The list: the most urgent first, fifty a page, with counts by state."""
     said = dict(request.query_params)
@@ -102,7 +62,7 @@ def queue(request: Request, house: House, session: SignedIn) -> Response:
     )
 
 
-@for_coders
+@within(QUEUE)
 def bulk(request: Request, house: House, session: SignedIn) -> Response:
     """What approving many at once would approve: clean drafts that a clinician accepted, as many as the cap allows."""
     form: FormData = request.state.form
@@ -116,7 +76,7 @@ def bulk(request: Request, house: House, session: SignedIn) -> Response:
         signed_in=session,
         good=good,
         drafts=drafts,
-        left=[i for i in items if i not in good],
+        left=[(i, _why_not_in_bulk(house, i, session)) for i in items if i not in good],
         list=str(form.get("list", "")),
         most=house.settings.review.bulk_most,
         rest=house.settings.review.rest_seconds,
@@ -124,7 +84,7 @@ def bulk(request: Request, house: House, session: SignedIn) -> Response:
     )
 
 
-@for_coders
+@within(QUEUE)
 def bulk_approve(request: Request, house: House, session: SignedIn) -> Response:
     """Approve what the preview showed, each on its record as it stands now; what changed meanwhile stays, and says why."""
     form: FormData = request.state.form
@@ -144,6 +104,13 @@ def bulk_approve(request: Request, house: House, session: SignedIn) -> Response:
         rest=house.settings.review.rest_seconds,
         outcome=outcome,
     )
+
+
+def _why_not_in_bulk(house: House, item: Item, session: SignedIn) -> str:
+    holder = item.held_by(datetime.now(UTC))
+    if holder not in (None, session.account.id):
+        return f"{names(house).get(holder, 'somebody else')} has it"
+    return "it is not clean" if not item.clean else "no clinician accepted it as it is"
 
 
 def may_go_in_bulk(item: Item, session: SignedIn) -> bool:
@@ -186,7 +153,7 @@ def _approve_one(house: House, session: SignedIn, item_id: str, revision: str) -
     return None
 
 
-@for_coders
+@within(QUEUE)
 def retry(request: Request, house: House, session: SignedIn) -> Response:  # noqa: ARG001 - who may is checked before
     """Try again, now, what waits of a visit: to be coded, or to be brought to its EHR."""
     form: FormData = request.state.form

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
-from functools import partial, wraps
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -14,12 +13,13 @@ from plugin.release.batches import Form, Preview, Sites
 from plugin.release.fees import UnusableFees
 from plugin.review.states import State
 from plugin.settings import SettingsError
-from plugin.store.people import Role, SignedIn
+from plugin.store.people import SignedIn
 from plugin.store.queue import Filter
 from plugin.store.records import Overtaken
+from plugin.web.areas import RELEASES
+from plugin.web.guards import within
 from plugin.web.house import House
 from plugin.web.pages import page
-from plugin.web.signing_in import current_session
 from plugin.web.visit_page import names
 
 MOST = 200
@@ -28,33 +28,8 @@ MOST = 200
 _LISTED = 50
 _KINDS = {Form.X12.value: "application/edi-x12", Form.CSV.value: "text/csv; charset=utf-8"}
 
-Handler = Callable[[Request, House, SignedIn], Response]
 
-
-def for_releasing(handler: Handler) -> Callable[[Request], Response]:
-    """A page for supervisors and administrators who are signed in."""
-
-    @wraps(handler)
-    def guarded(request: Request) -> Response:
-        house: House = request.app.state.house
-        session = current_session(request)
-        if session is None:
-            return RedirectResponse("/sign-in", status_code=303)
-        if not session.account.may(Role.SUPERVISOR, Role.ADMIN):
-            return page(
-                request,
-                "message.html",
-                status=403,
-                signed_in=session,
-                title="For supervisors and administrators",
-                advice="An administrator gives the role on /admin.",
-            )
-        return handler(request, house, session)
-
-    return guarded
-
-
-@for_releasing
+@within(RELEASES)
 def releases(request: Request, house: House, session: SignedIn) -> Response:
     """What is due, and what went out."""
     said = request.query_params.get("done", "")
@@ -63,7 +38,7 @@ def releases(request: Request, house: House, session: SignedIn) -> Response:
     )
 
 
-@for_releasing
+@within(RELEASES)
 def preview(request: Request, house: House, session: SignedIn) -> Response:
     """What a release would do now: the visits are read as they stand, nothing is released."""
     try:
@@ -73,7 +48,7 @@ def preview(request: Request, house: House, session: SignedIn) -> Response:
     return _shown(request, house, session, seen=seen)
 
 
-@for_releasing
+@within(RELEASES)
 def release(request: Request, house: House, session: SignedIn) -> Response:
     """Let what is due go out."""
     sites, form = _sites(house, session), _form(request)
@@ -89,7 +64,7 @@ def release(request: Request, house: House, session: SignedIn) -> Response:
     return _shown(request, house, session, seen=done.seen, problem="Nothing went out.", status=422)
 
 
-@for_releasing
+@within(RELEASES)
 def file(request: Request, house: House, session: SignedIn) -> Response:
     """A batch's file as it went out; each time is kept in the history."""
     kept = house.store.releases.again(request.path_params["number"], session.account.id)

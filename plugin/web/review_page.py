@@ -21,9 +21,11 @@ from plugin.store.queue import Item, Taken
 from plugin.store.records import Draft, Overtaken
 from plugin.store.vault import VaultError
 from plugin.web import visit_view
+from plugin.web.areas import QUEUE
+from plugin.web.guards import within
 from plugin.web.house import House
 from plugin.web.pages import page
-from plugin.web.queue_page import for_coders, query_of, wanted_of
+from plugin.web.queue_page import query_of, wanted_of
 from plugin.web.visit_page import act, names, overtaken, worth_adding
 from plugin.workbench import Site, Understood
 
@@ -49,7 +51,7 @@ _DONE = {
 }
 
 
-@for_coders
+@within(QUEUE)
 def review(request: Request, house: House, session: SignedIn) -> Response:
     """An item as it stands in the EHR now. Who opens it has it, until they are done with it or a while passed."""
     item, draft = _found(request, house)
@@ -66,7 +68,7 @@ def review(request: Request, house: House, session: SignedIn) -> Response:
         return _show(request, house, session, understood, snapshot, draft, owner=owner)
 
 
-@for_coders
+@within(QUEUE)
 def ahead(request: Request, house: House, session: SignedIn) -> Response:
     """Read an item that will be shown next. Nobody has it by that."""
     item, draft = _found(request, house)
@@ -76,13 +78,13 @@ def ahead(request: Request, house: House, session: SignedIn) -> Response:
     return Response(status_code=204)
 
 
-@for_coders
+@within(QUEUE)
 def following(request: Request, house: House, session: SignedIn) -> Response:
     """The next item of the list."""
     return _step(request, house, session, back=False)
 
 
-@for_coders
+@within(QUEUE)
 def previous(request: Request, house: House, session: SignedIn) -> Response:
     """The item of the list before this one."""
     return _step(request, house, session, back=True)
@@ -99,7 +101,7 @@ def _step(request: Request, house: House, session: SignedIn, *, back: bool) -> R
     return RedirectResponse(_address(found.id, listed), status_code=303)
 
 
-@for_coders
+@within(QUEUE)
 def decide(request: Request, house: House, session: SignedIn) -> Response:
     """Something a coder decides. It counts only while they have the item, on what they saw; lines on the record as it is."""
     form: FormData = request.state.form

@@ -14,18 +14,19 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from plugin.release.table import inert
 from plugin.review import figures
 from plugin.review.figures import AGES, DUE, By, Rates, Share, Waiting, Window
 from plugin.review.states import MEANING
-from plugin.store.people import Role, SignedIn
+from plugin.store.people import SignedIn
 from plugin.store.store import Store
 from plugin.web import plots
+from plugin.web.areas import FIGURES
+from plugin.web.guards import within
 from plugin.web.house import House
 from plugin.web.pages import page
-from plugin.web.signing_in import current_session
 
 Cell = str | int | float | Share | None
 
@@ -54,11 +55,9 @@ class Table:
     left_out: int = 0
 
 
-def supervisor(request: Request) -> Response:
+@within(FIGURES)
+def supervisor(request: Request, house: House, session: SignedIn) -> Response:
     """All the tables of a window of days."""
-    house, session, refused = _who(request)
-    if session is None:
-        return refused
     window, problem = _window(request, house)
     sheet = Sheet(house, window)
     return page(
@@ -74,15 +73,18 @@ def supervisor(request: Request) -> Response:
     )
 
 
-def table(request: Request) -> Response:
+@within(FIGURES)
+def table(request: Request, house: House, session: SignedIn) -> Response:
     """One of the tables, whole, as CSV."""
-    house, session, refused = _who(request)
-    if session is None:
-        return refused
     name = request.path_params["table"]
     if name not in BUILDERS:
         return page(
-            request, "message.html", status=404, title="There is no such table", advice="Go back and try again."
+            request,
+            "message.html",
+            status=404,
+            signed_in=session,
+            title="There is no such table",
+            advice="Go back and try again.",
         )
     window, _ = _window(request, house)
     named = f"claimwright-{name}-{window.first.isoformat()}-{window.last.isoformat()}.csv"
@@ -321,25 +323,7 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-# --- who and when ---
-
-
-def _who(request: Request) -> tuple[House, SignedIn | None, Response]:
-    house: House = request.app.state.house
-    session = current_session(request)
-    if session is None:
-        return house, None, RedirectResponse("/sign-in", status_code=303)
-    if session.account.may(Role.SUPERVISOR, Role.ADMIN):
-        return house, session, Response()
-    refused = page(
-        request,
-        "message.html",
-        status=403,
-        signed_in=session,
-        title="For supervisors",
-        advice="An administrator can give you this role.",
-    )
-    return house, None, refused
+# --- when ---
 
 
 def _window(request: Request, house: House) -> tuple[Window, str | None]:

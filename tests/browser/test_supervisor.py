@@ -31,7 +31,7 @@ def supervisors(tab: Page, ehr: Ehr, house: House) -> Page:
         if account.person == "Practitioner/prac-lcsw":
             house.people.set_roles(account.id, {Role.CLINICIAN, Role.SUPERVISOR})
     tab.goto(house.url)
-    tab.get_by_role("link", name="Figures of the work").click()
+    tab.get_by_role("link", name="Figures").click()
     expect(tab.get_by_role("heading", level=1)).to_contain_text("Figures from")
     return tab
 
