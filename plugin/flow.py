@@ -200,9 +200,14 @@ class Flow:
 
     def _keep_house(self) -> None:
         while not self._stopping.is_set():
-            days = self.settings.engine.retention_days
-            if days is not None:
-                self._guarded("retention", lambda d=days: self.store.purge_older(datetime.now(UTC) - timedelta(days=d)))  # type: ignore[misc]
+            engine = self.settings.engine
+            for days, destroy in (
+                (engine.retention_days, self.store.purge_older),
+                (engine.released_days, self.store.releases.destroy_files),
+            ):
+                if days is not None:
+                    than = datetime.now(UTC) - timedelta(days=days)
+                    self._guarded("retention", lambda destroy=destroy, than=than: destroy(than))  # type: ignore[misc]
             self._stopping.wait(24 * 3600)
 
     # --- the work itself ---

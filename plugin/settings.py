@@ -237,7 +237,8 @@ class EngineSettings(_Group):
     `in_web`: `claimwright serve` does it too; else only `claimwright worker` does. `name` tells this process from the
     others, and stays the same when it is started again: what died with it is taken up under that name. `visits_at_once`
     and `visits_a_minute` bound what the model is asked for. `poll_seconds`: how often an EHR is asked for changes (0 or None:
-    never); `first_days`: how far back a new one is asked. `retention_days`: how long text is kept of visits that are closed.
+    never); `first_days`: how far back a new one is asked. `retention_days`: how long text is kept of visits that are closed,
+    `released_days`: how long a released file is, to be issued again.
     """
 
     in_web: bool = True
@@ -250,6 +251,7 @@ class EngineSettings(_Group):
     pump_seconds: float = 2.0
     lease_seconds: float = 600.0
     retention_days: int | None = None
+    released_days: int | None = None
 
 
 class ReviewSettings(_Group):

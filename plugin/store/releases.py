@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select, update
@@ -22,7 +22,7 @@ from plugin.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One release. `report` lists what went out and what stayed, by id."""
+    """One release. `report` lists what went out and what stayed, by id; `kept`: its file can still be issued again."""
 
     id: int
     at: datetime
@@ -31,6 +31,7 @@ class Batch:
     report: Json
     digest: str
     draft_ids: tuple[str, ...]
+    kept: bool = True
 
 
 class Releases:
@@ -110,7 +111,8 @@ class Releases:
         query = select(BatchRow).options(defer(BatchRow.file)).order_by(BatchRow.id.desc()).limit(most)
         with self._db() as db:
             rows = list(db.scalars(query))
-            return [self._batch(db, row) for row in rows]
+            kept = set(db.scalars(select(BatchRow.id).where(BatchRow.file.is_not(None))))
+            return [replace(self._batch(db, row), kept=row.id in kept) for row in rows]
 
     def file(self, number: int) -> tuple[Batch, bytes] | None:
         """A batch and its file, for who just released it; anybody else asks for it `again`."""
@@ -131,6 +133,21 @@ class Releases:
             file = self._vault.open_bytes(row.file)
             self._audit.record(db, Event.ISSUED_AGAIN, by, None, f"batch/{number}", digest=row.digest)
             return self._batch(db, row), file
+
+    def destroy_files(self, than: datetime) -> int:
+        """Destroy the files of batches that went out before then; how many. What went out, and its digest, stay known."""
+        with self._db.begin() as db:
+            gone = list(
+                db.scalars(
+                    update(BatchRow)
+                    .where(BatchRow.at < than, BatchRow.file.is_not(None))
+                    .values(file=None)
+                    .returning(BatchRow.id)
+                )
+            )
+            for number in gone:
+                self._audit.record(db, Event.PURGED, None, None, f"batch/{number}")
+        return len(gone)
 
     def drafts_of(self, number: int) -> list[str]:
         """The drafts that went out with a batch."""

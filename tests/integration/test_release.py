@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,20 @@ def test_what_is_approved_goes_out_once(here: Office) -> None:
     again = let_go(here)
     assert again.batch is None
     assert (again.seen.goes, again.seen.stays) == ((), ())
+
+
+def test_a_released_file_is_kept_as_long_as_the_site_says(here: Office) -> None:
+    """Destroyed, it cannot be issued again; what went out and its digest stay, and the history says so."""
+    here.approved(VISITS[0])
+    batch = let_go(here).batch
+    assert batch is not None
+    assert here.store.releases.destroy_files(batch.at) == 0
+    assert here.store.releases.destroy_files(batch.at + timedelta(seconds=1)) == 1
+    assert here.store.releases.again(batch.id, "somebody") is None
+    (left,) = here.store.releases.batches()
+    assert (left.kept, left.digest, left.draft_ids) == (False, batch.digest, batch.draft_ids)
+    assert [e.subject for e in here.store.audit.entries() if e.kind == Event.PURGED] == [f"batch/{batch.id}"]
+    assert here.store.audit.verify().broken is None
 
 
 @EVERY_DATABASE
