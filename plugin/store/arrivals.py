@@ -23,6 +23,7 @@ _AT_THE_ENGINE = 200
 _POLLING = timedelta(minutes=5)
 _SEEN_FOR = timedelta(days=2)  # far longer than polls overlap
 _BACKOFF = (1, 5, 15, 60, 240)  # minutes until the next try
+_DEATHS = 10  # far more than restarts of a machine make of one visit
 
 
 class Work(StrEnum):
@@ -212,7 +213,7 @@ class Arrivals:
 
     def _died(self, db: Session, row: ArrivalRow, now: datetime) -> None:
         """Its process is gone. A visit that takes every process with it must not go on doing so."""
-        if row.state == Work.RUNNING and row.attempts >= len(_BACKOFF):
+        if row.state == Work.RUNNING and row.attempts >= _DEATHS:
             self._fail(db, row, now, "its process died each time; tell your administrator", again=False)
             return
         row.attempts += row.state == Work.RUNNING

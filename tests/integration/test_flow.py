@@ -216,7 +216,7 @@ def test_a_visit_that_takes_every_process_with_it_is_let_be(sandbox_base: str, t
         while due := arrivals.due({"flow"}):
             assert arrivals.begin("flow", VISIT, due[0].generation, -1)  # its lease is over already
             begun += 1
-        assert begun == 6
+        assert begun == 11
         (item,) = flow.store.queue.page(Filter(states=(State.FAILED,)))
         assert item.reason is not None
         assert "died" in item.reason
