@@ -159,18 +159,18 @@ def with_facts(
 
 
 class _Begun(NamedTuple):
-    """A proposal whose code and evidence are known, and the minutes of the record that speak for it.
+    """A proposal with its code and evidence, and the minutes of the record that speak for it; none where its code is not known.
 
     `minutes` are those that count. Minutes in doubt neither reject a line nor suggest another: the note must settle them.
     """
 
     proposal: Proposal
     resolved: code_validity.Resolved
-    proof: evidence.Evidence
-    spans: tuple[Quote, ...]
-    readings: tuple[Reading, ...]
-    time: DocumentedTime
-    minutes: Minutes | None
+    proof: evidence.Evidence = evidence.NOTHING
+    spans: tuple[Quote, ...] = ()
+    readings: tuple[Reading, ...] = ()
+    time: DocumentedTime = DocumentedTime(None, ())
+    minutes: Minutes | None = None
 
 
 class _Alone(NamedTuple):
@@ -195,7 +195,7 @@ def _begin(
     assert on is not None  # visit_status.status stops visits without a date
     resolved = code_validity.resolve(proposal, on, codebook, policy)
     if resolved.code is None:
-        return _Begun(proposal, resolved, evidence.NOTHING, (), (), DocumentedTime(None, ()), None)
+        return _Begun(proposal, resolved)
     proof = evidence.prove(proposal, visit)
     spans = proof.spans
     read_here = tuple([readings[note.id] for note in proof.notes if note.id in readings])

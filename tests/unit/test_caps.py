@@ -73,6 +73,16 @@ def test_a_proposal_of_a_visit_without_a_date_is_beyond_no_cap(book: Codebook, w
     assert not list(caps.of_proposal(code, 5, (), visit, book, the_policy(whole_unit, a_cap())))
 
 
+@pytest.mark.parametrize(("capped", "speaks"), [("H2014", True), ("H2017", False)])
+def test_a_days_cap_that_holds_whoever_pays(capped: str, speaks: bool, book: Codebook, whole_unit: Policy) -> None:
+    """The tables' own caps of the code are looked at beside the payer's."""
+    code = book.find("H2014", DAY)
+    assert code
+    mine = replace(book, edits=replace(book.edits, frequencies={capped: (a_cap(codes=capped),)}))
+    found = list(caps.of_proposal(code, 5, (), skills(), mine, the_policy(whole_unit)))
+    assert [f.rule_id for f in found] == (["UNIT-041"] if speaks else [])
+
+
 def line(text: str) -> OtherLine:
     """`H2014-TS@b/2026-03-01/2`: a line of another claim; of clinician a and the day where it does not say."""
     what, _, rest = text.partition("/")

@@ -185,6 +185,30 @@ def test_without_a_clinician_nothing_is_pooled_and_no_line_stands(book: Codebook
     assert "CODE-064" in ids(verdicts)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_each_line_has_the_times_of_its_own_clinicians_notes(order: tuple[int, ...], prove: Prove) -> None:
+    """Two clinicians' notes on one day, whichever line is looked at first."""
+    notes = (
+        a_note(SKILLS.format(start="2:00 PM", stop="2:45 PM")),
+        a_note(SKILLS.format(start="3:00 PM", stop="3:30 PM"), note_id="note-2", author=LCSW),
+    )
+    proposals = [asked("H2014", 3, "Start time: 2:00 PM"), asked("H2014", 2, "Start time: 3:00 PM")]
+    verdicts = prove(a_visit(*notes), *[proposals[i] for i in order]).verdicts
+    minutes = {v.line.rendering_id: v.line.minutes.minutes for v in verdicts if v.line and v.line.minutes}
+    assert minutes == {BACHELOR.id: 45, LCSW.id: 30}
+
+
+def test_a_crowded_note_holds_each_line_that_rests_on_it(prove: Prove) -> None:
+    """Its times are not known, and those of a note beside it are not taken for all."""
+    crowded = a_note("Session 2:00 PM - 2:45 PM\n" + "1-1 " * 1200, note_id="note-2")
+    visit = a_visit(*skills().notes.notes, crowded)
+    verdicts = prove(visit, asked("H2014", 3, modifiers=HN), asked("H2017", 1, modifiers=HN))
+    for position, verdict in enumerate(verdicts.verdicts):
+        assert "TIME-038" in ids(verdicts, position)
+        assert verdict.line is None or verdict.line.minutes is None
+        assert verdict.outcome is not Outcome.READY
+
+
 def test_limits_and_caps_hold_on_the_date_and_for_the_lines_own_modifiers(
     prove: Prove, book: Codebook, whole_unit: Policy
 ) -> None:

@@ -108,6 +108,12 @@ def test_more_than_a_person_would_quote_is_not_read(quotes: list[Quoted], read: 
     assert [f.message for f in proof.findings] == ([] if read else [message])
 
 
+def test_where_too_much_is_quoted_the_performer_speaks_for_a_note_without_an_author() -> None:
+    """As where nothing is quoted: nobody looked which of the notes is meant."""
+    proposal = Proposal("H2014", quotes=(Quoted("delta"),) * 65)
+    assert prove(proposal, a_visit(NOBODYS, rendering=PSYCHIATRIST)).clinician == PSYCHIATRIST
+
+
 def test_whose_notes_are_read_where_nobody_is_known() -> None:
     """Without author and performer every note speaks."""
     proof = prove(Proposal("H2014", quotes=(Quoted("delta"),)), a_visit(NOBODYS, SECOND, rendering=None))

@@ -144,6 +144,7 @@ def test_an_education_modifier_against_the_credential(
         (65, None, date(1961, 3, 3), True),
         (None, None, date(2005, 3, 2), False),
         (None, 21, None, False),
+        (65, None, None, False),
         (0, None, date(2026, 3, 2), False),
         (1, None, date(2026, 3, 2), True),
     ],

@@ -54,6 +54,15 @@ def test_labels_that_stop_a_visit(visit: str, notes: list[Note], basis: str | No
     assert list(visit_status.privacy(mine, replace(TODAY, disclosure_basis=basis))) == expected
 
 
+def test_labels_that_ask_for_a_basis() -> None:
+    """In order, of the visit and of its notes, without what is ordinary and without a note that is never read."""
+    note = a_note("x", labels=frozenset({"SUD", "PSY"}))
+    hidden = replace(SECRET, labels=SECRET.labels | {"VIO"})
+    mine = a_visit(note, hidden, labels=frozenset({"N", "HIV"}))
+    assert visit_status.protected_labels(mine) == ["HIV", "SUD"]
+    assert visit_status.protected_labels(a_visit(a_note("x"))) == []
+
+
 def a_status(status: NoteStatus, note_id: str = "note-1", **changes: Any) -> Note:
     return a_note("x", note_id=note_id, status=status, **changes)
 
