@@ -99,7 +99,7 @@ def _measure(name: str, store: Store, size: int) -> None:
     queue, to_review = store.queue, (State.ACCEPTED, State.IN_REVIEW)
 
     def whole(wanted: Filter) -> Callable[[], object]:
-        return lambda: (queue.page(wanted, most=PAGE + 1), queue.counts(), queue.choices())
+        return lambda: (queue.page(wanted, most=PAGE + 1), queue.counts(wanted), queue.choices())
 
     for what, run in {
         "one row by its key": lambda: queue.item("bench.1.0"),
@@ -107,6 +107,7 @@ def _measure(name: str, store: Store, size: int) -> None:
         "  by code": whole(Filter(states=to_review, code="H2014")),
         "  by finding, by age": whole(Filter(states=to_review, rule="UNIT-050", order=Order.AGE)),
         "  by payer": whole(Filter(states=to_review, payer="payer-3")),
+        "  by name of clinician": whole(Filter(states=to_review, order=Order.CLINICIAN)),
         "  ready and released": whole(Filter(states=(State.READY, State.RELEASED))),
         "  all states, by service": whole(Filter(order=Order.SERVICE)),
         "  tenth page": lambda: (queue.page(Filter(states=to_review), 9 * PAGE), queue.counts(), queue.choices()),

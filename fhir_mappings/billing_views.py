@@ -63,6 +63,12 @@ class Organization(Resource):
     address: tuple[Address, ...] = ()
 
 
+class Location(Resource):
+    identifier: tuple[Identifier, ...] = ()
+    name: Text | None = None
+    address: Address = Field(default_factory=lambda: Address.model_validate({}))
+
+
 class CoverageClass(View):
     type: Concept = Concept()
     value: Text | None = None

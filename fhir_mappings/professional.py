@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeVar
@@ -19,7 +19,7 @@ from fhir_mappings.billing_views import code_in
 from fhir_mappings.claims import MAX_DIAGNOSES, MAX_LINES
 from fhir_mappings.complaints import Complaints
 from fhir_mappings.records import BillingOptions, VisitRecord
-from fhir_mappings.views import Identifier, Json, UnusableResource, reference_of
+from fhir_mappings.views import Identifier, Json, UnusableResource, objects, reference_of
 from fhir_mappings.x12_text import says_something
 
 MAX_MODIFIERS = 4
@@ -84,6 +84,15 @@ class BillingProvider:
     tax_id_kind: str
     taxonomy: str
     address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facility:
+    """Where the service was given, where that is another address than the billing provider's; `npi` may be empty."""
+
+    name: str
+    address: Address
+    npi: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +170,7 @@ class ProfessionalClaim:
     diagnoses: tuple[str, ...] = field(repr=False)
     lines: tuple[Line, ...]
     supervising: Clinician | None = None
+    facility: Facility | None = None
     prior_authorization: str = field(default="", repr=False)
     assignment: str = "A"
     benefits_assigned: str = "Y"
@@ -197,10 +207,26 @@ V = TypeVar("V", bound=views.Resource)
 _BillingSources = seen.Organization | seen.Practitioner
 
 
+_NO_FACILITY = frozenset({"02", "10", "12"})
+"""Places of service at a distance or in the client's home, which name no facility."""
+_STAYS = frozenset({"21", "51", "61"})
+"""Places of service of people who were admitted."""
+
+
+def _npi_among(identifiers: Sequence[Identifier]) -> str:
+    return next((i.value for i in identifiers if i.value and systems.canonical(i.system) == systems.NPI), "")
+
+
+def _spot(lines: Iterable[str], zip_code: str) -> tuple[str, str]:
+    """What tells one address from another: the street without marks and case, and five digits of ZIP."""
+    return re.sub(r"[^a-z0-9]+", " ", " ".join(lines).casefold()).strip(), zip_code[:5]
+
+
 class _Mapper:
     def __init__(self, claim: Json, record: VisitRecord, options: BillingOptions) -> None:
         self.options = options
         self.resources = [*([record.patient] if record.patient else []), *record.others]
+        self.locations = [reference_of(each.get("location")) for each in objects(record.encounter.get("location"))]
         self.patient_reference = reference_of(claim.get("patient"))
         self.complaints = Complaints()
         try:
@@ -217,6 +243,7 @@ class _Mapper:
         diagnoses = self._diagnoses()
         lines = [self._line(n, item, diagnoses) for n, item in enumerate(self.claim.item, 1)]
         supervising = self._supervising()
+        facility = self._facility(billing, {line.place for line in lines if line is not None})
         authorization = self._authorization()
         said = self.complaints.said
         if said or billing is None or patient is None or not insured or None in lines:
@@ -231,6 +258,7 @@ class _Mapper:
             diagnoses=tuple(diagnoses.values()),
             lines=tuple(line for line in lines if line is not None),
             supervising=supervising,
+            facility=facility,
             prior_authorization=authorization,
             assignment=self.options.assignment,
             benefits_assigned=self.options.benefits_assigned,
@@ -388,6 +416,34 @@ class _Mapper:
             yield from each.specialty
         yield from (q.code for q in person.qualification)
 
+    # --- where ---
+
+    def _facility(self, billing: BillingProvider | None, places: Set[str]) -> Facility | None:
+        """The place of the visit with an address of its own (loop 2310C), but for a client's home or a distance.
+
+        A hospital stay's admission date, which an 837P must state, is not in the record as we read it.
+        """
+        if places & _STAYS:
+            self._lacks(f"{self.here}: a hospital stay's admission date is needed for the 837P; work on it by hand")
+        if billing is None or places <= _NO_FACILITY:
+            return None
+        for reference in self.locations:
+            known = any(f"{r.get('resourceType')}/{r.get('id')}" == reference for r in self.resources)
+            place = self._resource(seen.Location, reference) if known else None
+            if place is None or not place.address.line:
+                continue
+            there = _spot(place.address.line, place.address.postal_code or "")
+            if there == _spot(billing.address.lines, billing.address.zip_code):
+                return None
+            here = f"Location/{place.id}"
+            address = self._address((place.address,), here, nine_digits=True)
+            if address is None:
+                return None
+            name = self._written(place.name, f"{here}: name: a name")
+            npi = _npi_among(place.identifier)
+            return Facility(name=name, address=address, npi=npi if valid_npi(npi) else "") if name else None
+        return None
+
     # --- the billing provider ---
 
     def _billing(self) -> BillingProvider | None:
@@ -412,7 +468,7 @@ class _Mapper:
         taxonomy = code_in(kinds, systems.NUCC_TAXONOMY) or self.options.taxonomy or ""
         if not _TAXONOMY.fullmatch(taxonomy):
             self._lacks(f"{here}: a NUCC taxonomy code is needed for the 837P; {_FIX} or set release.billing_taxonomy")
-        address = self._address(source.address, here, billing=True)
+        address = self._address(source.address, here, billing=True, nine_digits=True)
         if not name or address is None:
             return None
         return BillingProvider(
@@ -579,7 +635,7 @@ class _Mapper:
         return value
 
     def _npi(self, identifiers: Sequence[Identifier], here: str) -> str:
-        number = next((i.value for i in identifiers if i.value and systems.canonical(i.system) == systems.NPI), "")
+        number = _npi_among(identifiers)
         if not valid_npi(number):
             self._lacks(f"{here}: identifier: a valid NPI is needed for the 837P; {_FIX}")
         return number
@@ -597,9 +653,14 @@ class _Mapper:
             suffix="" if here.startswith("Practitioner/") else " ".join(name.suffix),  # theirs are credentials
         )
 
-    def _address(self, addresses: Sequence[seen.Address], here: str, *, billing: bool = False) -> Address | None:
-        """The home or first address in use. A billing provider's is a street with nine digits of ZIP (005010X222A1)."""
-        order = {"home": 0, "work": 0, None: 1, "old": 9}
+    def _address(
+        self, addresses: Sequence[seen.Address], here: str, *, billing: bool = False, nine_digits: bool = False
+    ) -> Address | None:
+        """A person's home, where a billing provider works, else the first address in use.
+
+        A billing provider's is a street; its ZIP and a facility's have `nine_digits` (005010X222A1).
+        """
+        order = {"work": 0, None: 1, "old": 9} if billing else {"home": 0, None: 1, "work": 8, "old": 9}
         address = min(addresses, key=lambda a: order.get(a.use, 5), default=seen.Address.model_validate({}))
         lines = tuple(line for line in address.line if says_something(line))
         state, zip_code = (address.state or "").upper(), re.sub(r"[\s-]", "", address.postal_code or "")
@@ -624,8 +685,7 @@ class _Mapper:
             return None
         if billing and any(map(_POST_OFFICE_BOX.search, lines)):
             self._lacks(f"{here}: address: a street, not a post office box, is needed for the 837P; {_FIX}")
-        if billing and len(zip_code) != 9:
-            self._lacks(
-                f"{here}: address: nine digits of ZIP are needed for the 837P; {_FIX} or set release.billing_zip"
-            )
+        if nine_digits and len(zip_code) != 9:
+            setting = " or set release.billing_zip" if billing else ""
+            self._lacks(f"{here}: address: nine digits of ZIP are needed for the 837P; {_FIX}{setting}")
         return Address(lines=lines, city=address.city or "", state=state, zip_code=zip_code)

@@ -92,7 +92,7 @@ def releases(as_json: bool) -> None:
     grid = Table("batch", "when (UTC)", "by", "drafts", "lines", "stayed", "file", "SHA-256")
     for each in made:
         report = each.report
-        counts = (str(len(each.draft_ids)), str(report["lines"]), str(len(report["stayed"])))
+        counts = (str(len(report["released"])), str(report["lines"]), str(len(report["stayed"])))
         when = each.at.strftime("%Y-%m-%d %H:%M")
         grid.add_row(str(each.id), when, escape(each.by), *counts, report["file"], each.digest[:16])
     (Console() if sys.stdout.isatty() else Console(width=160)).print(grid)

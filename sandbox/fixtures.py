@@ -7,7 +7,7 @@ from pathlib import Path
 
 from plugin.evaluation import benchmark
 from plugin.evaluation.benchmark import HALVES, Case, Fixture, Json, ehr, load_one
-from plugin.settings import ReleaseSettings
+from plugin.settings import ReleaseSettings, Usage
 
 ROOT = Path(__file__).resolve().parent.parent / "fixtures"
 PAYERS = benchmark.payers(ROOT)
@@ -22,6 +22,7 @@ RELEASE = ReleaseSettings(
     billing_zip="45501-1234",
     filing_indicator="CI",
     filing_indicators={"EXAMPLE-MEDICAID": "MC", "MEDICARE-B": "MB"},
+    usage=Usage.PRODUCTION,
 )
 """Who sends the clinic's claims to whom; none of them exists."""
 

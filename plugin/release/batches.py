@@ -92,6 +92,11 @@ class Preview:
         return x12.unpriced([each.claim for each in self.goes], self.fees)
 
     @property
+    def is_test(self) -> bool:
+        """Whether the file only tries out the way to the clearinghouse: nobody is billed by it, and its drafts stay due."""
+        return self.usage == "T"
+
+    @property
     def lines(self) -> int:
         """How many service lines would go out."""
         return sum(len(each.claim.lines) for each in self.goes)
@@ -102,7 +107,7 @@ class Preview:
         left = "every charge is 0" if self.form is Form.X12 else "the column `charge` is blank"
         if self.fees is None:
             return f"No fee schedule is set: {left}. A payer takes a claim only with its price; set release.fees_file."
-        if lacking := len(self.unpriced):
+        if lacking := len(self.unpriced):  # of a table; what a payer gets has a price for every line
             return f"{lacking} of {self.lines} lines have no price in the fee schedule."
         return "Every line has its price from the fee schedule."
 
@@ -146,6 +151,8 @@ def preview(settings: Settings, store: Store, sites: Sites, form: Form, *, most:
 def release(settings: Settings, store: Store, sites: Sites, form: Form, by: str, *, most: int = MOST) -> Released:
     """Let the approved drafts go out in one file, each once however often and by how many this is asked.
 
+    A test file (ISA15 T) bills nobody: it is kept as a batch, and its drafts stay approved.
+
     Raises:
         SettingsError, UnusableFees: the site is not set up for it.
         Overtaken: others released or decided at the same moment, twice; nothing went out.
@@ -165,7 +172,7 @@ def release(settings: Settings, store: Store, sites: Sites, form: Form, by: str,
         }
         try:
             drafts = [each.draft for each in seen.goes]
-            batch = store.releases.release(number, drafts, form.value, by, report, file)
+            batch = store.releases.release(number, drafts, form.value, by, report, file, test=seen.is_test)
             log.info("released %d drafts, %d stay", len(drafts), len(seen.stays), extra={"batch": number})
             return Released(seen, batch)
         except Overtaken:
@@ -337,6 +344,9 @@ def _writable(
     """What an 837P can say, each claim tried alone, so that one that it cannot say lets the others go."""
     good, bad = [], []
     for each in goes:
+        if fees is not None and (lacking := x12.unpriced([each.claim], fees)):  # sent at 0, it could not be sent again
+            bad.append(_stays(each.draft, *lacking))
+            continue
         try:
             x12.write([each.claim], _envelope(settings, 1), fees)
         except UnwritableFile as problem:
@@ -384,7 +394,7 @@ def _gone(each: Goes) -> Stays:
 
 def in_words(report: Json) -> Iterator[str]:
     """A report as sentences."""
-    test = ", a test file" if report.get("usage") == "T" else ""
+    test = ", a test file: they stay approved" if report.get("usage") == "T" else ""
     yield f"{len(report['released'])} drafts with {report['lines']} lines{test}. {report['prices']}"
     for each in report["stayed"]:
         yield f"stays: {each['draft']}: {'; '.join(each['reasons'])}"

@@ -88,15 +88,16 @@ def read(path: Path) -> Fees:
             named = [(name or "").strip().casefold() for name in table.fieldnames or ()]
             table.fieldnames = named
             price = _price_column(path, named)
-            rows = [(table.line_num, {k: v for k, v in row.items() if k}) for row in table if _holds(row)]
+            held = [(table.line_num, row) for row in table if _holds(row)]
     except OSError as problem:
         raise UnusableFees(f"{path.name}: cannot be read ({problem.strerror}); set release.fees_file") from None
     except (UnicodeDecodeError, csv.Error):
         raise UnusableFees(f"{path.name}: not a CSV file in UTF-8; save it as one") from None
-    wrong: list[str] = []
+    wrong = [f"row {n}: more cells than columns; put a price with a comma in quotes" for n, row in held if None in row]
+    rows = [(n, {k: v for k, v in row.items() if k}) for n, row in held if None not in row]
     fees = [fee for n, row in rows if (fee := _fee(n, row, price, wrong)) is not None]
     wrong += _overlapping(fees)
-    if not rows:
+    if not held:
         wrong.append("no row; write a price for each code")
     if wrong:
         raise UnusableFees("; ".join(f"{path.name}: {each}" for each in wrong))

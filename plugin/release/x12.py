@@ -317,6 +317,12 @@ class _Writer:
         self.put("HI", ("ABK", principal), *(("ABF", code) for code in others))
         if rendering.npi != claim.billing.npi:
             self._clinician("82", rendering)
+        if claim.facility:
+            name = self.text(claim.facility.name, 60, "service facility: name")
+            npi = claim.facility.npi
+            own = ("", "", "", "", "XX", self.number(npi, 10, 10, "service facility: NPI")) if npi else ()
+            self.put("NM1", "77", "2", name, *own)
+            self._address(claim.facility.address, "service facility")
         if claim.supervising:
             self._clinician("DQ", claim.supervising)
         for further in claim.further:

@@ -82,8 +82,12 @@ def take_back(store: Store, draft: Draft, account: Account) -> Draft:
 
 
 def _last(store: Store, draft: Draft) -> str | None:
-    made = store.decisions(draft.id)
-    return made[-1].action if made else None
+    """The last thing that a person did to it, besides what they clicked on a card in the EHR."""
+    made = [each.action for each in store.decisions(draft.id) if each.action not in _CARDS]
+    return made[-1] if made else None
+
+
+_CARDS = frozenset({Action.CARD_OVERRIDDEN, Action.CARD_ACCEPTED})
 
 
 def _only_coders(account: Account) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any, cast
@@ -12,21 +12,26 @@ from sqlalchemy import CursorResult, Select, delete, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from fhir_mappings.views import Json
-from plugin.review.states import State, step
+from plugin.review.states import FOR_CODER, State, step
 from plugin.store.audit import Audit
 from plugin.store.tables import DraftRow, QueueMarkRow, QueueRow
 
 PAGE = 50
 _LOCK = timedelta(minutes=15)
+_OPENED = frozenset(state.value for state in FOR_CODER)
+"""States between which opening an item moves it: it waits as long as before."""
 _ID = re.compile(r"[A-Za-z0-9.|/:-]{1,160}", re.ASCII)
 
 
 class Order(StrEnum):
-    """What the list is sorted by; each way the most urgent first."""
+    """What the list is sorted by: the most urgent first, or by name."""
 
     DEADLINE = "deadline"
     SERVICE = "date of service"
     AGE = "age"
+    PAYER = "payer"
+    CLINICIAN = "clinician"
+    CODES = "codes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +108,7 @@ class Queue:
         if row is None:
             row = QueueRow(id=draft.id, draft_id=draft.id, found_at=draft.created_at, since=now, state=draft.state)
             db.add(row)
-        if row.state != draft.state:
+        if row.state != draft.state and not {row.state, draft.state} <= _OPENED:
             row.since = now
         row.state, row.ehr_id, row.encounter_id = draft.state, draft.ehr_id, draft.encounter_id
         row.patient_id, row.clinician_id, row.payer = draft.patient_id, draft.clinician_id, draft.payer
@@ -160,6 +165,9 @@ class Queue:
             Order.DEADLINE: QueueRow.deadline,
             Order.SERVICE: QueueRow.date_of_service,
             Order.AGE: QueueRow.since,
+            Order.PAYER: QueueRow.payer,
+            Order.CLINICIAN: QueueRow.clinician_id,
+            Order.CODES: QueueRow.codes,
         }[wanted.order]
         order = (column.nulls_last(), QueueRow.id)
         found = (
@@ -174,10 +182,11 @@ class Queue:
         with self._db() as db:
             return db.scalar(_where(select(func.count()).select_from(QueueRow), wanted)) or 0
 
-    def counts(self) -> dict[State, int]:
-        """How many items stand in each state."""
+    def counts(self, wanted: Filter | None = None) -> dict[State, int]:
+        """How many items stand in each state, of those that are looked for in whatever state."""
+        query: Any = select(QueueRow.state, func.count()).group_by(QueueRow.state)
         with self._db() as db:
-            rows = db.execute(select(QueueRow.state, func.count()).group_by(QueueRow.state))
+            rows = db.execute(_where(query, replace(wanted, states=())) if wanted else query)
             return {State(state): count for state, count in rows}
 
     def choices(self) -> dict[str, list[str]]:
@@ -199,7 +208,10 @@ class Queue:
     def next_after(self, wanted: Filter, item_id: str | None, account_id: str, back: bool = False) -> Item | None:
         """The next item of a list that nobody else has; the first, where the item is not in it any more."""
         now = datetime.now(UTC)
-        items = [i for i in self.page(wanted, most=500) if i.held_by(now) in (None, account_id) or i.id == item_id]
+        listed = [
+            i for i in self.page(wanted, most=500) if i.draft_id is not None
+        ]  # a visit without a draft has no page
+        items = [i for i in listed if i.held_by(now) in (None, account_id) or i.id == item_id]
         at = next((n for n, each in enumerate(items) if each.id == item_id), None)
         if at is None:
             return items[0] if items else None

@@ -22,7 +22,9 @@ from plugin.store.vault import Vault
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One release. `report` lists what went out and what stayed, by id; `kept`: its file can still be issued again."""
+    """One release. `report` lists what is in the file and what stayed, by id; `draft_ids` are what it released, none where
+    it was a test; `kept`: its file can still be issued again.
+    """
 
     id: int
     at: datetime
@@ -60,18 +62,30 @@ class Releases:
         with self._db() as db:
             return (db.scalar(select(func.max(BatchRow.id))) or 0) + 1
 
-    def release(self, number: int, drafts: Sequence[Draft], form: str, by: str, report: Json, file: bytes) -> Batch:
-        """Keep a batch with its file, and let its drafts be released, in one transaction.
+    def release(
+        self,
+        number: int,
+        drafts: Sequence[Draft],
+        form: str,
+        by: str,
+        report: Json,
+        file: bytes,
+        *,
+        test: bool = False,
+    ) -> Batch:
+        """Keep a batch with its file, and let its drafts be released, in one transaction; of a `test` they stay as they are.
 
         Raises:
             Overtaken: one of them is not approved any more as it was, or somebody else just released; nothing went out.
         """
         try:
-            return self._release(number, drafts, form, by, report, file)
+            return self._release(number, drafts, form, by, report, file, test=test)
         except IntegrityError:  # somebody else's batch has that number, or one of the drafts, since a moment
             raise Overtaken("release") from None
 
-    def _release(self, number: int, drafts: Sequence[Draft], form: str, by: str, report: Json, file: bytes) -> Batch:
+    def _release(
+        self, number: int, drafts: Sequence[Draft], form: str, by: str, report: Json, file: bytes, *, test: bool
+    ) -> Batch:
         now = datetime.now(UTC)
         digest = hashlib.sha256(file).hexdigest()
         with self._db.begin() as db:
@@ -83,7 +97,7 @@ class Releases:
                 )
             )
             db.flush()
-            for draft in drafts:
+            for draft in () if test else drafts:
                 moved = db.execute(
                     update(DraftRow)
                     .where(
@@ -103,8 +117,10 @@ class Releases:
                 db.add(ReleasedRow(draft_id=draft.id, batch_id=number, version=draft.version))
                 self._queue.show(db, db.get_one(DraftRow, draft.id, populate_existing=True), now)
             ids = [d.id for d in drafts]
-            self._audit.record(db, Event.RELEASED, by, None, f"batch/{number}", form=form, drafts=ids, digest=digest)
-        return Batch(number, now, by, form, report, digest, tuple(ids))
+            self._audit.record(
+                db, Event.RELEASED, by, None, f"batch/{number}", form=form, drafts=ids, digest=digest, test=test
+            )
+        return Batch(number, now, by, form, report, digest, () if test else tuple(ids))
 
     def batches(self, most: int | None = None) -> list[Batch]:
         """The batches without their files, the newest first."""
@@ -131,7 +147,9 @@ class Releases:
             if row is None or row.file is None:
                 return None
             file = self._vault.open_bytes(row.file)
-            self._audit.record(db, Event.ISSUED_AGAIN, by, None, f"batch/{number}", digest=row.digest)
+            self._audit.record(
+                db, Event.ISSUED_AGAIN, by, None, f"batch/{number}", drafts=row.report["released"], digest=row.digest
+            )
             return self._batch(db, row), file
 
     def destroy_files(self, than: datetime) -> int:

@@ -18,7 +18,7 @@ from plugin.review.desk import NotDecided
 from plugin.review.states import FOR_CODER, MEANING, NotAllowed, State
 from plugin.store.people import SignedIn
 from plugin.store.queue import PAGE, Filter, Item, Order, Taken
-from plugin.store.records import Overtaken
+from plugin.store.records import Draft, Overtaken
 from plugin.web.areas import QUEUE
 from plugin.web.guards import within
 from plugin.web.house import House
@@ -34,7 +34,8 @@ def queue(request: Request, house: House, session: SignedIn) -> Response:
     number = max(0, _number(said.get("page")) or 0)
     waiting = second.waiting(house.store, session.account)
     if said.get("second") == "yes":
-        items = [i for i in map(house.store.queue.item, waiting[: PAGE + 1]) if i is not None]
+        listed = waiting[number * PAGE :][: PAGE + 1]
+        items = [i for i in map(house.store.queue.item, listed) if i is not None]
     else:
         items = house.store.queue.page(wanted, offset=number * PAGE, most=PAGE + 1)
     return page(
@@ -44,7 +45,7 @@ def queue(request: Request, house: House, session: SignedIn) -> Response:
         items=items[:PAGE],
         more=len(items) > PAGE,
         number=number,
-        counts=house.store.queue.counts(),
+        counts=house.store.queue.counts(wanted),
         choices=house.store.queue.choices(),
         wanted=wanted,
         said=said,
@@ -68,8 +69,8 @@ def bulk(request: Request, house: House, session: SignedIn) -> Response:
     form: FormData = request.state.form
     chosen = [str(i) for i in form.getlist("item")][: house.settings.review.bulk_most]
     items = [i for i in map(house.store.queue.item, chosen) if i is not None]
-    good = [i for i in items if may_go_in_bulk(i, session)]
-    drafts = {i.id: house.store.draft(i.id) for i in good}
+    drafts = {i.id: house.store.draft(i.id) for i in items}
+    good = [i for i in items if may_go_in_bulk(i, drafts[i.id], session)]
     return page(
         request,
         "bulk.html",
@@ -113,12 +114,14 @@ def _why_not_in_bulk(house: House, item: Item, session: SignedIn) -> str:
     return "it is not clean" if not item.clean else "no clinician accepted it as it is"
 
 
-def may_go_in_bulk(item: Item, session: SignedIn) -> bool:
-    """Clean, accepted, and nobody else's."""
+def may_go_in_bulk(item: Item, draft: Draft | None, session: SignedIn) -> bool:
+    """Clean, accepted as it stands, and nobody else's."""
+    lines = draft.verdicts.get("verdicts", ()) if draft else ()
     return (
         item.clean
         and item.state in FOR_CODER
-        and item.accepted_at is not None
+        and bool(lines)
+        and all(line.get("fate") == "accepted" for line in lines)
         and item.held_by(datetime.now(UTC)) in (None, session.account.id)
     )
 
@@ -126,7 +129,7 @@ def may_go_in_bulk(item: Item, session: SignedIn) -> bool:
 def _approve_one(house: House, session: SignedIn, item_id: str, revision: str) -> str | None:
     """Approve one draft of a bulk; why not, where not."""
     draft, item = house.store.draft(item_id), house.store.queue.item(item_id)
-    if draft is None or item is None or not may_go_in_bulk(item, session):
+    if draft is None or item is None or not may_go_in_bulk(item, draft, session):
         return "it is no longer clean, accepted and free"
     if revision != str(draft.revision):
         return "somebody did something to it after the preview"
@@ -189,9 +192,34 @@ def wanted_of(said: Mapping[str, str], session: SignedIn) -> Filter:
     )
 
 
+def neighbour(
+    house: House, said: Mapping[str, str], session: SignedIn, item_id: str | None, *, back: bool = False
+) -> Item | None:
+    """The next item of a list that nobody else has, or the one before; of the list of second looks, too."""
+    if said.get("second") != "yes":
+        return house.store.queue.next_after(wanted_of(said, session), item_id, session.account.id, back)
+    waiting = second.waiting(house.store, session.account)
+    at = waiting.index(item_id) + (-1 if back else 1) if item_id in waiting else 0
+    return house.store.queue.item(waiting[at]) if 0 <= at < len(waiting) else None
+
+
 def query_of(said: Mapping[str, Any]) -> str:
     """A list's address, to come back to it and to know its next item. Only what the list knows."""
-    known = ("state", "ehr", "payer", "code", "rule", "clinician", "due", "older", "find", "clean", "mine", "order")
+    known = (
+        "state",
+        "ehr",
+        "payer",
+        "code",
+        "rule",
+        "clinician",
+        "due",
+        "older",
+        "find",
+        "clean",
+        "mine",
+        "order",
+        "second",
+    )
     return urlencode({k: str(said[k])[:160] for k in known if said.get(k)})
 
 

@@ -25,7 +25,7 @@ from plugin.web.areas import QUEUE
 from plugin.web.guards import within
 from plugin.web.house import House
 from plugin.web.pages import page
-from plugin.web.queue_page import query_of, wanted_of
+from plugin.web.queue_page import neighbour, query_of
 from plugin.web.visit_page import act, names, overtaken, worth_adding
 from plugin.workbench import Site, Understood
 
@@ -92,7 +92,7 @@ def previous(request: Request, house: House, session: SignedIn) -> Response:
 
 def _step(request: Request, house: House, session: SignedIn, *, back: bool) -> Response:
     said = dict(request.query_params)
-    found = house.store.queue.next_after(wanted_of(said, session), said.get("item"), session.account.id, back)
+    found = neighbour(house, said, session, said.get("item"), back=back)
     if said.get("item"):
         house.store.queue.put_back(said["item"], session.account.id)
     listed = query_of(said)
@@ -112,8 +112,7 @@ def decide(request: Request, house: House, session: SignedIn) -> Response:
         return _gone(request, session)
     then = None
     if action in _LEAVES:
-        wanted = wanted_of(dict(parse_qsl(listed)), session)
-        then = house.store.queue.next_after(wanted, item.id, session.account.id)
+        then = neighbour(house, dict(parse_qsl(listed)), session, item.id)
     with house.review_site(draft.ehr_id, session.id) as (site, _):
 
         def show(status: int, notice: str, refused: NotDecided | None = None) -> Response:
@@ -137,6 +136,7 @@ def decide(request: Request, house: House, session: SignedIn) -> Response:
         if form.get("revision") != str(draft.revision):
             return show(409, overtaken(house, draft))
         try:
+            house.store.queue.claim(item.id, session.account.id)  # what ran out while the page was read is taken again
             problem = _do(action, house, session, site, draft, form)
         except NotDecided as refused:
             return show(422, str(refused), refused)
@@ -144,6 +144,10 @@ def decide(request: Request, house: House, session: SignedIn) -> Response:
             return show(409, f"Not possible: {refused}.")
         except VaultError:
             return show(410, "The text behind this draft was purged; it can no longer be changed.")
+        except Taken as taken:
+            return show(
+                409, f"{names(house).get(taken.owner, 'Somebody else')} has this item now. Nothing was decided."
+            )
         except Overtaken:
             return show(409, overtaken(house, house.store.draft(draft.id) or draft))
         if problem:
@@ -209,8 +213,7 @@ def _show(
     house.read_notes(session.account.id, draft, understood)
     said = dict(parse_qsl(str(filled.get("list", "")))) if filled else dict(request.query_params)
     listed = query_of(said)
-    wanted = wanted_of(dict(parse_qsl(listed)), session)
-    then = house.store.queue.next_after(wanted, draft.id, session.account.id)
+    then = neighbour(house, dict(parse_qsl(listed)), session, draft.id)
     visit, policy = understood.visit, understood.policy
     mine = owner is None
     cards = visit_view.cards(draft, understood, house.works.codebook)

@@ -83,6 +83,24 @@ def test_the_whole_path_by_keyboard(ines: Page, ehr: Ehr, house: House) -> None:
     assert state_of(house, by_visit[order[2]]) is State.RETURNED
 
 
+def test_a_key_that_is_held_down_decides_once(ines: Page, ehr: Ehr, house: House) -> None:
+    """The next visit is shown, and nobody has read it: what the keyboard repeats does nothing there."""
+    ids = [accepted(ehr, house, visit, "prac-lcsw") for visit in ("f90847-family", "html-hidden-text")]
+    ines.goto(f"{house.url}/queue?order=date of service")
+    ines.locator("tr[data-item] a").first.click()
+    expect(ines.get_by_role("heading", name="What goes out")).to_be_visible()
+    ines.keyboard.down("a")
+    expect(ines.get_by_text("Approved. This is the next one.")).to_be_visible()
+    for _ in range(3):
+        ines.keyboard.down("a")  # as a keyboard repeats it
+    expect(ines.get_by_role("button", name="Approve")).to_be_visible()
+    ines.keyboard.up("a")
+    assert [state_of(house, i) for i in ids].count(State.APPROVED) == 1
+    ines.keyboard.press("a")
+    expect(ines.get_by_role("navigation", name="States")).to_be_visible()
+    assert [state_of(house, i) for i in ids] == [State.APPROVED] * 2
+
+
 def test_two_coders_at_once(ines: Page, chromium: Browser, ehr: Ehr, house: House) -> None:
     """The second sees that the first has it and finds no button; when the first is done, the second sees what was decided."""
     draft_id = accepted(ehr, house, "p90834-52-minutes", "prac-lpc")

@@ -44,12 +44,15 @@ def test_a_supervisor_previews_releases_and_saves_the_file(context: BrowserConte
     tab.get_by_role("link", name="Releases").click()
     expect(tab.get_by_text("2 approved drafts are due")).to_be_visible()
     tab.get_by_role("button", name="Preview").click()
-    expect(tab.get_by_text("2 drafts with 2 lines would go out now, as a test file.")).to_be_visible()
+    expect(tab.get_by_text("2 drafts with 2 lines would go out now.")).to_be_visible()
     tab.get_by_role("button", name="Release", exact=True).click()
     expect(tab.get_by_role("status")).to_have_text("Batch 1: 2 drafts released.")
     with tab.expect_download() as saving:
-        tab.get_by_role("button", name="claimwright-000001-test.837").click()
-    assert saving.value.suggested_filename == "claimwright-000001-test.837"
+        tab.get_by_role("button", name="claimwright-000001.837").click()
+    assert saving.value.suggested_filename == "claimwright-000001.837"
+    with tab.expect_download() as again:
+        tab.get_by_role("button", name="claimwright-000001.837").click()
+    assert again.value.path().read_bytes() == saving.value.path().read_bytes()
     assert x12.check(saving.value.path().read_bytes()) == []
     for scheme, width in (("light", 1280), ("dark", 360)):
         tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

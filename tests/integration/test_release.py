@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from plugin.release import batches, x12
 from plugin.release.batches import Form
 from plugin.review import coder
 from plugin.review.states import State
-from plugin.settings import SettingsError
+from plugin.settings import SettingsError, Usage
 from plugin.store.audit import Event
 from plugin.store.records import Overtaken
 from plugin.workbench import Site
@@ -70,13 +71,32 @@ def test_what_is_approved_goes_out_once(here: Office) -> None:
     file = file_of(here, done.batch.id)
     assert x12.check(file) == []
     assert file.count(b"~CLM*") == 2
-    assert b"*000000001*0*T*" in file
+    assert b"*000000001*0*P*" in file
     assert set(done.batch.report["released"]) == {d.id for d in drafts}
-    assert done.batch.report["file"] == "claimwright-000001-test.837"
+    assert done.batch.report["file"] == "claimwright-000001.837"
     assert {here.store.draft(d.id).state for d in drafts} == {State.RELEASED}  # type: ignore[union-attr]
     again = let_go(here)
     assert again.batch is None
     assert (again.seen.goes, again.seen.stays) == ((), ())
+
+
+def test_a_test_file_bills_nobody(here: Office) -> None:
+    """What was in it stays approved and goes out once, for real; the batch and the history say that it was a test."""
+    draft = here.approved(VISITS[0])
+    assert here.settings.release is not None
+    trying = here.settings.release.model_copy(update={"usage": Usage.TEST})
+    done = let_go(replace(here, settings=here.settings.model_copy(update={"release": trying})))
+    assert done.batch is not None
+    assert b"*000000001*0*T*" in file_of(here, 1)
+    assert (done.batch.draft_ids, done.batch.report["released"]) == ((), [draft.id])
+    assert done.batch.report["file"] == "claimwright-000001-test.837"
+    assert here.store.draft(draft.id).state is State.APPROVED  # type: ignore[union-attr]
+    assert here.store.releases.batch_of(draft.id) is None
+    real = let_go(here).batch
+    assert real is not None
+    assert (real.id, real.draft_ids) == (2, (draft.id,))
+    told = [e.detail["test"] for e in here.store.audit.entries() if e.kind == Event.RELEASED]
+    assert told == [True, False]
 
 
 def test_a_released_file_is_kept_as_long_as_the_site_says(here: Office) -> None:
@@ -137,11 +157,11 @@ def test_an_approval_taken_back_meanwhile_stays_and_the_others_go(
     keep = here.store.releases.release
     tried: list[int] = []
 
-    def taken_back_first(*arguments: Any) -> Any:
+    def taken_back_first(*arguments: Any, **more: Any) -> Any:
         if not tried:
             coder.take_back(here.store, second, SUPERVISOR)
         tried.append(arguments[0])
-        return keep(*arguments)
+        return keep(*arguments, **more)
 
     monkeypatch.setattr(here.store.releases, "release", taken_back_first)
     done = let_go(here)
@@ -156,7 +176,7 @@ def test_overtaken_twice_nothing_goes_out(here: Office, monkeypatch: pytest.Monk
     """It says so instead of trying for ever; the drafts are still approved."""
     draft = here.approved()
 
-    def never(*_: Any) -> None:
+    def never(*_: Any, **__: Any) -> None:
         raise Overtaken("release")
 
     monkeypatch.setattr(here.store.releases, "release", never)
@@ -169,7 +189,7 @@ def test_what_dies_before_the_commit_has_released_nothing(here: Office, monkeypa
     """The file is made and the process dies: nothing is handed out, the draft is due again and goes out once."""
     draft = here.approved()
 
-    def dies(*_: Any) -> None:
+    def dies(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -299,7 +319,7 @@ def test_the_table_holds_the_same_lines(here: Office) -> None:
 
 
 def test_prices_come_from_the_fee_schedule_and_what_has_none_is_named(sandbox_base: str, tmp_path: Path) -> None:
-    """Three units at 20.50 are 61.50; the line of the other code goes out at 0 and is named."""
+    """Three units at 20.50 are 61.50; a claim with a line that has no price stays, for at 0 nobody would pay it."""
     fees = tmp_path / "fees.csv"
     fees.write_text("code,modifiers,dollars,from,through\nH2014,,20.50,2026-01-01,\n")
     priced = OFFICE.model_copy(update={"fees_file": fees})
@@ -309,10 +329,15 @@ def test_prices_come_from_the_fee_schedule_and_what_has_none_is_named(sandbox_ba
         done = let_go(here)
         assert done.batch is not None
         assert b"*61.5*UN*3*" in file_of(here, done.batch.id)
-        assert done.batch.report["prices"] == "1 of 2 lines have no price in the fee schedule."
-        assert done.batch.report["without_price"] == [
-            f"draft of Encounter/{other.encounter_id}: item 1: no price; add H0004 to the fee schedule"
-        ]
+        assert done.batch.report["prices"] == "Every line has its price from the fee schedule."
+        (stays,) = done.seen.stays
+        assert (stays.draft_id, stays.reasons) == (
+            other.id,
+            (f"draft of Encounter/{other.encounter_id}: item 1: no price; add H0004 to the fee schedule",),
+        )
+        table = let_go(here, Form.CSV).batch
+        assert table is not None
+        assert table.report["prices"] == "1 of 1 lines have no price in the fee schedule."
 
 
 def test_without_release_settings_it_is_said_what_to_set(sandbox_base: str, tmp_path: Path) -> None:
@@ -349,12 +374,12 @@ def test_the_command_writes_the_file_for_its_owner_alone(
     assert here.store.releases.batches() == []
     result = run("release", "--form", "837p")
     assert result.exit_code == 0, result.output
-    path = tmp_path / "claimwright-000001-test.837"
+    path = tmp_path / "claimwright-000001.837"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_bytes() == file_of(here, 1)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["claimwright-000001-test.837", "office"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["claimwright-000001.837", "office"]
     listed = run("releases")
-    assert "claimwright-000001-test.837" in listed.output
+    assert "claimwright-000001.837" in listed.output
     report = run("releases", "--json")
     assert draft.id in report.output
     family = x12_family(path.read_bytes())
@@ -377,7 +402,7 @@ def test_a_file_handed_out_again_is_the_same_and_on_the_history(
     (tmp_path / "out").mkdir()
     result = run("release-again", 1, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    path = tmp_path / "out" / "claimwright-000001-test.837"
+    path = tmp_path / "out" / "claimwright-000001.837"
     assert path.read_bytes() == file_of(here, 1)
     over = run("release-again", 1, "--out", tmp_path / "out")
     assert over.exit_code == 2
@@ -391,12 +416,12 @@ def test_a_batch_whose_file_cannot_be_written_is_not_lost(
 ) -> None:
     """A file of that name stands there: the batch is kept, and it is said how to get it."""
     here.approved()
-    (tmp_path / "claimwright-000001-test.837").write_text("another")
+    (tmp_path / "claimwright-000001.837").write_text("another")
     result = run("release", "--form", "837p")
     assert result.exit_code == 2
     assert "batch 1 is released and kept" in result.stderr
     assert "release-again 1" in result.stderr
-    assert (tmp_path / "claimwright-000001-test.837").read_text() == "another"
+    assert (tmp_path / "claimwright-000001.837").read_text() == "another"
 
 
 def test_a_file_that_would_not_be_valid_exits_1(

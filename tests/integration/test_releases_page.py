@@ -67,7 +67,7 @@ def test_what_is_due_is_previewed_released_and_downloaded(ehr: Ehr, house: House
     changed(ehr.upstream, "Patient", patient, address=None)
     seen = supervisor.post("/releases/preview", {"form": "837p"})
     assert seen.status_code == 200
-    assert "1 draft with 1 line would go out now, as a test file" in seen.text
+    assert "1 draft with 1 line would go out now." in seen.text
     assert f"Patient/{patient}: address" in seen.text
     assert "No fee schedule is set" in seen.text
     assert house.store.releases.batches() == []
@@ -81,7 +81,7 @@ def test_what_is_due_is_previewed_released_and_downloaded(ehr: Ehr, house: House
 
     file = supervisor.post("/releases/1/file", {})
     assert file.status_code == 200
-    assert file.headers["content-disposition"] == 'attachment; filename="claimwright-000001-test.837"'
+    assert file.headers["content-disposition"] == 'attachment; filename="claimwright-000001.837"'
     assert file.headers["cache-control"] == "no-store"
     assert x12.check(file.content) == []
     assert supervisor.post("/releases/1/file", {}).content == file.content

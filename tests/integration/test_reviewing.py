@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from plugin import pipeline
+from plugin.review.desk import Action
 from plugin.review.states import State
 from plugin.settings import ReviewSettings
 from plugin.store.people import Role
@@ -53,6 +55,15 @@ def state_of(house: House, draft_id: str) -> State:
     return draft.state
 
 
+def answered_a_card(house: House, draft_id: str) -> None:
+    """Feedback of the EHR: somebody dismissed our card of the visit."""
+    draft = house.store.draft(draft_id)
+    assert draft is not None
+    house.store.card("card-of-reviewing", draft, None)
+    action = Action.CARD_OVERRIDDEN.value
+    assert house.store.card_feedback(draft.ehr_id, "card-of-reviewing", action, None, datetime.now(UTC))
+
+
 def act(visitor: Visitor, draft_id: str, action: str, **more: Any) -> Any:
     """Open an item and do something with what its page shows."""
     page = visitor.get(f"/queue/item/{draft_id}")
@@ -96,6 +107,21 @@ def test_two_coders_never_decide_the_same_draft(ehr: Ehr, house: House, ines: Vi
     assert state_of(house, draft_id) is State.IN_REVIEW
     ines.post(f"/queue/item/{draft_id}/put-back", hidden(first, "put-back"))
     assert act(bo, draft_id, "approve").status_code == 303
+    assert state_of(house, draft_id) is State.APPROVED
+
+
+def test_who_read_for_long_decides_all_the_same(ehr: Ehr, house: House, ines: Visitor, bo: Visitor) -> None:
+    """The lock ran out while the page was open: it is taken again by deciding, unless somebody else has it by now."""
+    draft_id = accepted(ehr, house, "html-hidden-text", "prac-lcsw")
+    page = ines.get(f"/queue/item/{draft_id}")
+    house.store.queue.put_back(draft_id, "sign-in|staff-ines")  # as after a quarter of an hour
+    bo.get(f"/queue/item/{draft_id}")
+    late = ines.post(f"/queue/item/{draft_id}/approve", hidden(page, "approve"))
+    assert late.status_code == 409
+    assert "Bo Larrabee has this item now. Nothing was decided." in late.text
+    assert state_of(house, draft_id) is State.IN_REVIEW
+    house.store.queue.put_back(draft_id, "sign-in|staff-bo")
+    assert ines.post(f"/queue/item/{draft_id}/approve", hidden(page, "approve")).status_code == 303
     assert state_of(house, draft_id) is State.APPROVED
 
 
@@ -167,6 +193,7 @@ def test_on_hold_it_leaves_the_list_and_can_be_taken_up_again(ehr: Ehr, house: H
     draft_id = accepted(ehr, house, "utc-evening")
     assert act(ines, draft_id, "hold", reason="authorization").status_code == 303
     assert state_of(house, draft_id) is State.HELD
+    answered_a_card(house, draft_id)  # which is no decision about the visit
     ines.get(f"/queue/item/{draft_id}")
     assert state_of(house, draft_id) is State.IN_REVIEW
 

@@ -85,6 +85,7 @@ def test_two_rows_that_fit_equally_well_are_no_price(tmp_path: Path) -> None:
         ("H2014,,1.00,2026-03-02,2026-03-01", "row 2: through: it lies before"),
         ("H2014,,1.00,,\nH2014,,2.00,2026-01-01,", "row 3: from: it overlaps row 2"),
         ("", "no row"),
+        ("H2014,,2026-01-01,,1,250.00", "row 2: more cells than columns"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: str, said: str) -> None:

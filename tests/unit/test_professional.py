@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -192,6 +193,59 @@ def test_a_supervisor_is_named_apart() -> None:
     made = to_professional(claim, replace(record, others=(*record.others, lcsw)), OPTIONS)
     assert made.supervising is not None
     assert (made.supervising.name.last, made.lines[0].rendering.name.last) == ("Whitfield", "Renner")
+
+
+ELSEWHERE: Json = {"line": ["7 Quarry Road"], "city": "Dayton", "state": "OH", "postalCode": "45402-0007"}
+
+
+def at_a_place(address: Json, place: str = "53", **more: Any) -> tuple[Json, VisitRecord]:
+    """A visit at a Location of that address."""
+    claim, record = drafted()
+    record.encounter["location"] = [{"location": {"reference": "Location/branch"}}]
+    claim["item"][0]["locationCodeableConcept"]["coding"][0]["code"] = place
+    branch = {"resourceType": "Location", "id": "branch", "name": "Quarry Road clinic", "address": address} | more
+    return claim, replace(record, others=(*record.others, branch))
+
+
+def test_a_place_of_its_own_is_named() -> None:
+    """A branch at another address than the billing provider's stands on the claim, with its NPI where it has one."""
+    npi = [{"system": systems.NPI, "value": "1999000007"}]
+    made = to_professional(*at_a_place(ELSEWHERE, identifier=npi), OPTIONS).facility
+    assert made is not None
+    assert (made.name, made.address.zip_code, made.npi) == ("Quarry Road clinic", "454020007", "1999000007")
+    assert to_professional(*at_a_place(ELSEWHERE), OPTIONS).facility == replace(made, npi="")
+
+
+def test_the_billing_providers_own_place_is_not_named_again() -> None:
+    """Also where it is written a little otherwise; nor is a client's home, a distance, or a place without an address."""
+    own = next(r for r in drafted()[1].of("Organization") if r["id"] == "riverbend")["address"][0]
+    again = own | {"line": [own["line"][0].upper() + "."]}
+    for address, place in ((again, "53"), (ELSEWHERE, "12"), (ELSEWHERE, "10"), ({}, "53")):
+        assert to_professional(*at_a_place(address, place), OPTIONS).facility is None
+
+
+@pytest.mark.parametrize(
+    ("address", "place", "said"),
+    [
+        (ELSEWHERE | {"postalCode": "45402"}, "53", "Location/branch: address: nine digits of ZIP"),
+        (ELSEWHERE | {"city": ""}, "53", "Location/branch: address: a city"),
+        (ELSEWHERE, "21", "admission date"),
+    ],
+)
+def test_a_place_that_cannot_be_named_keeps_the_claim(address: Json, place: str, said: str) -> None:
+    """Half an address says nothing to a payer, and a hospital stay needs what we do not read."""
+    with pytest.raises(IncompleteClaim) as lacking:
+        to_professional(*at_a_place(address, place), OPTIONS)
+    assert said in "; ".join(lacking.value.missing)
+
+
+def test_a_client_lives_at_home() -> None:
+    """An employer's address that the EHR lists first is not the client's."""
+    claim, record = drafted()
+    patient = of_kind(record, "Patient")
+    home = patient["address"][0] | {"use": "home"}
+    patient["address"] = [ELSEWHERE | {"use": "work"}, home]
+    assert to_professional(claim, record, OPTIONS).patient.address.lines == tuple(home["line"])
 
 
 def test_a_repr_shows_nobody() -> None:

@@ -178,6 +178,33 @@ def test_states_beside_each_other_are_sorted_as_one_list(store: Store) -> None:
     assert visits(store) == [f"v{n}" for n in range(9)]
 
 
+def test_it_is_sorted_by_name_too(store: Store) -> None:
+    """By payer, by clinician, by codes; who has none comes last."""
+    put(store, "a", payer="P2", clinician_id="Practitioner/c", verdicts=said(("H2014", "ready", ())))
+    put(store, "b", payer="P3", clinician_id=None, verdicts=said(("H0004", "ready", ())))
+    put(store, "c", payer="P1", clinician_id="Practitioner/a", verdicts=said(("H2017", "ready", ())))
+    assert visits(store, Order.PAYER) == ["c", "a", "b"]
+    assert visits(store, Order.CLINICIAN) == ["c", "a", "b"]
+    assert visits(store, Order.CODES) == ["b", "a", "c"]
+
+
+def test_counts_are_of_what_is_looked_for(store: Store) -> None:
+    """In whatever state: a payer's ready and held, while only the ready are listed."""
+    for visit, payer, state in (("a", "P1", State.READY), ("b", "P1", State.HELD), ("c", "P2", State.READY)):
+        put(store, visit, payer=payer, state=state)
+    assert store.queue.counts(Filter(payer="P1", states=(State.READY,))) == {State.READY: 1, State.HELD: 1}
+    assert store.queue.counts(Filter(states=(State.HELD,))) == {State.READY: 2, State.HELD: 1}
+
+
+def test_a_visit_without_a_draft_is_nobodys_next_item(store: Store) -> None:
+    """It has no page to open: the one after it is next."""
+    first, last = put(store, "a", deadline=MONDAY), put(store, "b", deadline=None)
+    store.arrivals.found("test", "no-draft-yet", "list")
+    assert len(store.queue.page(Filter())) == 3
+    assert store.queue.next_after(Filter(), first, "ada").id == last  # type: ignore[union-attr]
+    assert store.queue.next_after(Filter(), last, "ada") is None
+
+
 def test_counts_and_choices_say_what_is_there(store: Store) -> None:
     """How many in each state; every payer, clinician, code and rule once, in their order; nothing of an empty queue."""
     assert store.queue.counts() == {}
@@ -215,7 +242,7 @@ def test_a_line_goes_with_its_marks(store: Store) -> None:
 
 
 def test_since_is_when_it_came_to_its_state(store: Store) -> None:
-    """A new proof that leaves the state leaves the time; another state begins anew."""
+    """A new proof that leaves the state leaves the time, and so does opening it; another state begins anew."""
     item = put(store, "a")
     past = datetime(2026, 3, 2, tzinfo=UTC)
     touch(store, item, since=past)
@@ -223,6 +250,13 @@ def test_since_is_when_it_came_to_its_state(store: Store) -> None:
     assert store.queue.page(Filter())[0].since == past
     put(store, "a", state=State.HELD)
     assert store.queue.page(Filter())[0].since > past
+    put(store, "b", state=State.ACCEPTED)
+    opened = put(store, "b", state=State.ACCEPTED)
+    touch(store, opened, since=past)
+    draft = store.draft(opened)
+    assert draft is not None
+    assert store.take_up(draft, "ada", State.IN_REVIEW).state is State.IN_REVIEW
+    assert store.queue.item(opened).since == past  # type: ignore[union-attr]
 
 
 def test_an_item_is_one_coders_until_they_put_it_back(store: Store) -> None:

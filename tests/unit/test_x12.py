@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_mappings.professional import Address, PersonName, ProfessionalClaim, to_professional
+from fhir_mappings.professional import Address, Facility, PersonName, ProfessionalClaim, to_professional
 from plugin.release import table, x12
 from plugin.release.fees import Fee, Fees
 from plugin.settings import ReleaseSettings, Settings, SettingsError, Usage, load
@@ -207,6 +207,21 @@ def test_a_line_elsewhere_says_where() -> None:
     data = x12.write([claim], ENVELOPE)
     assert x12.check(data) == []
     assert [each.place for each in read_back(data)[claim.control][2]] == ["53", "12"]
+
+
+@pytest.mark.parametrize("npi", ["", "1999000023"])
+def test_a_branch_is_named_between_who_gave_the_service_and_who_supervised(npi: str) -> None:
+    """Loop 2310C: name, street and city of the place, its NPI if it has one; pyx12 agrees with its place."""
+    address = Address(lines=("7 Quarry Road",), city="Dayton", state="OH", zip_code="454020007")
+    facility = Facility(name="Quarry Road clinic", address=address, npi=npi)
+    claim = professional()
+    data = x12.write([replace(claim, facility=facility, supervising=claim.lines[0].rendering)], ENVELOPE)
+    assert x12.check(data) == []
+    found = segments_of(data)
+    at = next(n for n, s in enumerate(found) if s[:2] == ["NM1", "77"])
+    assert found[at][3:] == ["QUARRY ROAD CLINIC", *(["", "", "", "", "XX", npi] if npi else [])]
+    assert [s[0] for s in found[at : at + 3]] == ["NM1", "N3", "N4"]
+    assert [s[1] for s in found if s[0] == "NM1"][-3:] == ["82", "77", "DQ"]
 
 
 def test_several_days_are_a_range() -> None:
@@ -402,9 +417,9 @@ def test_names_keep_their_spelling_in_the_table() -> None:
 
 def test_a_file_is_a_test_until_somebody_says_otherwise() -> None:
     """Nothing pays by default; without settings nothing is released at all."""
-    assert RELEASE.usage is Usage.TEST
+    assert ReleaseSettings.model_fields["usage"].default is Usage.TEST
     assert Settings().release is None
-    assert b"*T*:~" in x12.write([professional()], ENVELOPE)
+    assert b"*T*:~" in x12.write([professional()], replace(ENVELOPE, usage="T"))
 
 
 def test_wrong_release_settings_are_named_without_values() -> None:

@@ -28,8 +28,8 @@ document.addEventListener("click", (event) => {
 const first = document.querySelector("[data-focus]");
 if (first) first.focus();
 
-// One decision is sent once, however often its button is pressed.
-for (const form of document.querySelectorAll("form[method=post]")) {
+// One decision is sent once, however often its button is pressed. A file may be downloaded again: the page stays.
+for (const form of document.querySelectorAll("form[method=post]:not([data-download])")) {
   form.addEventListener("submit", (event) => {
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "1";
@@ -57,7 +57,8 @@ if (waiting) {
   setTimeout(look, 200);
 }
 
-// Keys of the queue: never while somebody types, never with another key held. Each does what a button or link does.
+// Keys of the queue: never while somebody types, never with another key held, once a press: a key that is held down must
+// not decide on the next item, which nobody has read. Each does what a button or link does.
 const typing = (element) => element.closest("input:not([type=checkbox], [type=radio]), select, textarea, [contenteditable]");
 const help = document.getElementById("help");
 const rows = [...document.querySelectorAll("tr[data-item]")];
@@ -68,7 +69,7 @@ const go = (by) => {
   if (link) link.focus();
 };
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || (help && help.open)) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || (help && help.open)) return;
   const key = event.key.toLowerCase();
   if (key === "?" && help) return help.showModal();
   if (rows.length && (key === "j" || key === "k")) return go(key === "j" ? 1 : -1);

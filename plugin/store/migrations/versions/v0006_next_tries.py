@@ -1,4 +1,4 @@
-"""When a job of the outbox is tried next, as a column that a search can use; decisions and queue items by their time."""
+"""When a job of the outbox is tried next, as a column that a search can use; decisions by their time, the queue by its columns."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -15,3 +15,6 @@ def upgrade() -> None:
     op.create_index("ix_delivery_next_try_at", "delivery", ["next_try_at"])
     op.create_index("ix_decision_at", "decision", ["at"])
     op.create_index("ix_queue_found_at", "queue_item", ["found_at"])
+    op.create_index("ix_queue_state_payer", "queue_item", ["state", "payer", "id"])
+    op.create_index("ix_queue_state_clinician", "queue_item", ["state", "clinician_id", "id"])
+    op.create_index("ix_queue_state_codes", "queue_item", ["state", "codes", "id"])
