@@ -12,9 +12,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import pcre2
+from pcre2 import _cy as engine  # its Python layer's own checks take five times as long as looking through a clause
 
 from guardrails.prefilter import Index, Shape, shape
 
@@ -54,17 +55,18 @@ def _folded(character: str) -> str:
 class Match:
     """A place where a pattern stands: as `re.Match`, for what the rules ask of it."""
 
-    __slots__ = ("_found", "_span", "_text")
+    __slots__ = ("_found", "_of", "_span", "_text")
 
-    def __init__(self, found: pcre2.Match | re.Match[str], text: str) -> None:
-        self._found, self._text = found, text
-        self._span: tuple[int, int] = found.span()
+    def __init__(self, found: Any, of: _Compiled, text: Folded) -> None:
+        self._found, self._of, self._text = found, of, text
+        self._span: tuple[int, int] = _span(found, text.data, 0)
 
     def span(self, group: str | int = 0) -> tuple[int, int]:
         """Start and end of a group; (-1, -1) where it took no part."""
         if group == 0:
             return self._span
-        span: tuple[int, int] = self._found.span(group)
+        number = self._of.groups[group] if isinstance(group, str) else group
+        span: tuple[int, int] = _span(self._found, self._text.data, number)
         return span
 
     def start(self) -> int:
@@ -77,7 +79,22 @@ class Match:
 
     def __getitem__(self, group: str | int) -> str | Any:
         start, end = self.span(group)
-        return self._text[start:end] if start >= 0 else None
+        return self._text.text[start:end] if start >= 0 else None
+
+
+class _PatientMatch(Match):
+    """The same of a match by `re`."""
+
+    __slots__ = ()
+
+    def __init__(self, found: re.Match[str], text: Folded) -> None:
+        self._found, self._text = found, text
+        self._span = found.span()
+
+    def span(self, group: str | int = 0) -> tuple[int, int]:
+        """Start and end of a group; (-1, -1) where it took no part."""
+        span: tuple[int, int] = self._found.span(group)
+        return span
 
 
 class Folded:
@@ -122,6 +139,15 @@ class Sieve:
 
 
 _numbers = count()
+_match, _span, _CONTEXT = engine.match, engine.match_substring_span_bynumber, engine.create_match_context()
+_ANCHORED = int(engine.MatchOption.ANCHORED)
+
+
+class _Compiled(NamedTuple):
+    """A pattern's machine code, and the numbers of its named groups."""
+
+    code: Any
+    groups: dict[str, int]
 
 
 class Pattern:
@@ -134,12 +160,12 @@ class Pattern:
         self.pattern, self.flags = pattern, flags
         self.bit = 1 << next(_numbers)
         # PCRE2 10.47's shortcut to a match's first characters misses some: (?:skill|focus)[^:]{0,6}: in "focus of:"
-        self._options = (
+        self._options = int(
             pcre2.NOOPT
             | (pcre2.IGNORECASE if flags & re.IGNORECASE else 0)
             | (pcre2.MULTILINE if flags & re.MULTILINE else 0)
         )
-        pcre2.compile(pattern.encode("ascii"), self._options, jit=False)
+        engine.compile(pattern.encode("ascii"), self._options)
 
     @cached_property
     def shape(self) -> Shape:
@@ -147,11 +173,13 @@ class Pattern:
         return shape(self.pattern, self.flags)
 
     @cached_property
-    def _compiled(self) -> pcre2.Pattern:
+    def _compiled(self) -> _Compiled:
         """In machine code, made when first needed; a place that it cannot begin at is left after one look at its character."""
         begins = self.shape.begins
         ahead = "(?=[" + "".join(f"\\x{ord(c):02x}" for c in sorted(begins)) + "])" if begins else ""
-        return pcre2.compile(f"{ahead}(?:{self.pattern})".encode("ascii"), self._options)
+        code = engine.compile(f"{ahead}(?:{self.pattern})".encode("ascii"), self._options)
+        engine.jit_compile(code)
+        return _Compiled(code, engine.pattern_name_dict(code))
 
     @cached_property
     def _patient(self) -> re.Pattern[str]:
@@ -162,36 +190,36 @@ class Pattern:
         folded = text if isinstance(text, Folded) else Folded(text)
         if folded.ruled_out & self.bit:
             return None
-        return self._search(folded, start, len(folded.text) if end is None else end)
+        return self._search(folded, start, len(folded.data) if end is None else end)
 
-    def _search(self, folded: Folded, start: int, end: int) -> Match | None:
+    def _search(self, folded: Folded, start: int, end: int, options: int = 0) -> Match | None:
+        """`start` and `end` lie in the text."""
+        compiled = self._compiled
         try:
-            found = self._compiled.search(folded.data, start, end)
+            found, _, _ = _match(compiled.code, folded.data, end, start, _CONTEXT, options)
         except pcre2.LibraryError:
-            found = self._patient.search(folded.text, start, end)
-        return Match(found, folded.text) if found else None
+            look = self._patient.match if options else self._patient.search
+            patient = look(folded.text, start, end)
+            return _PatientMatch(patient, folded) if patient else None
+        return Match(found, compiled, folded) if found is not None else None
 
     def match(self, text: str | Folded) -> Match | None:
         """The place that begins where the text does."""
         folded = text if isinstance(text, Folded) else Folded(text)
         if folded.ruled_out & self.bit:
             return None
-        try:
-            found = self._compiled.match(folded.data)
-        except pcre2.LibraryError:
-            found = self._patient.match(folded.text)
-        return Match(found, folded.text) if found else None
+        return self._search(folded, 0, len(folded.data), _ANCHORED)
 
     def finditer(self, text: str | Folded, start: int = 0, end: int | None = None) -> Iterator[Match]:
         """Every place, left to right, none over another."""
         folded = text if isinstance(text, Folded) else Folded(text)
         if folded.ruled_out & self.bit:
             return iter(())
-        return self._places(folded, start, len(folded.text) if end is None else end)
+        return self._places(folded, start, len(folded.data) if end is None else end)
 
     def _places(self, folded: Folded, start: int, end: int) -> Iterator[Match]:
         if self.shape.begins is None:  # it may be empty, and what comes after an empty place is not for us to decide
-            yield from (Match(found, folded.text) for found in self._patient.finditer(folded.text, start, end))
+            yield from (_PatientMatch(found, folded) for found in self._patient.finditer(folded.text, start, end))
             return
         while (match := self._search(folded, start, end)) is not None:
             yield match
