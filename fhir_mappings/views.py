@@ -51,6 +51,11 @@ def is_id(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and bool(_ID.fullmatch(value))
 
 
+def is_kept_id(value: object) -> TypeGuard[str]:
+    """Whether it is also within the 64 characters that R4 allows and the store's columns hold."""
+    return is_id(value) and len(value) <= 64
+
+
 def _id(value: object) -> object:
     if isinstance(value, str) and value.strip() and not is_id(value.strip()):
         raise ValueError("is no logical id")

@@ -35,7 +35,7 @@ def keep(
     visit = understood.visit
     draft_id = claims.identity(visit)
     mine = before.get(draft_id)
-    others = [d for d in before.values() if d.id != draft_id and d.ehr_id == visit.ehr_id and _withdrawable(d)]
+    others = [d for d in before.values() if d.id != draft_id and d.ehr_id == visit.ehr_id and d.is_withdrawable]
     if others and not understood.payer_looked_up:
         raise Unreachable(
             f"Encounter/{visit.id}: the payer could not be looked up, and a draft for a known payer stands; it waits"
@@ -79,10 +79,6 @@ def _deadline(site: Site, visit: Visit) -> date | None:
         return None
     days = site.payers.filing_days(visit.coverage, visit.ehr_id, visit.date_of_service)
     return visit.date_of_service + timedelta(days=days or site.settings.review.filing_days)
-
-
-def _withdrawable(draft: Draft) -> bool:
-    return draft.claim is not None and not draft.decided and draft.state is not State.WITHDRAWN
 
 
 def _withdraw(store: Store, draft: Draft, taken: Snapshot, destinations: tuple[str, ...]) -> None:

@@ -6,14 +6,15 @@ overlaps the last one, on the server's own clock; what was seen before is told a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from fhir_mappings.bundles import encounters_of
-from fhir_mappings.views import Json
+from fhir_mappings.views import Json, is_kept_id
 from plugin.ehr.capabilities import Capabilities
 from plugin.ehr.client import FhirClient
+from plugin.ehr.errors import EhrError
 from plugin.settings import EhrSettings
 
 _STOPPED = frozenset({"cancelled", "entered-in-error"})
@@ -21,11 +22,19 @@ _STOPPED = frozenset({"cancelled", "entered-in-error"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A resource that changed: the visit it is of, its version, and when it changed, by the server's clock."""
+    """A resource that changed: the visit it is of, its version, and when that was, by the server's clock."""
 
     encounter_id: str
     version: str
     at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How far a server was asked, by its own clock, and why not to the end. What was told of before `through` is done with."""
+
+    through: datetime | None
+    problem: str | None = None
 
 
 def can_poll(capabilities: Capabilities) -> bool:
@@ -33,22 +42,60 @@ def can_poll(capabilities: Capabilities) -> bool:
     return capabilities.searches_by("Encounter", "_lastUpdated")
 
 
-def changes(client: FhirClient, capabilities: Capabilities, ehr: EhrSettings, since: datetime) -> Iterator[Change]:
-    """What changed since an instant: finished and stopped encounters, and the visits of changed notes.
+def ask(
+    client: FhirClient,
+    capabilities: Capabilities,
+    ehr: EhrSettings,
+    since: datetime,
+    tell: Callable[[Change], object],
+) -> Asked:
+    """Tell of what changed since an instant: finished and stopped encounters, and the visits of changed notes.
 
-    Raises:
-        EhrError: the server could not be asked.
+    A search that breaks off (too much changed, the server gave up) counts as far as it came, so that the next begins there.
     """
+
+    def finished(encounter: Json) -> list[str]:
+        stands = str(encounter.get("status")).strip() in ehr.finished_when | _STOPPED
+        return [str(encounter.get("id"))] if stands else []
+
+    def visits(note: Json) -> list[str]:
+        named = (reference.partition("/") for reference in sorted(encounters_of(note)))
+        return [logical_id for kind, _, logical_id in named if kind == "Encounter"]
+
     window = {"_lastUpdated": f"ge{since.astimezone(UTC).isoformat(timespec='seconds')}", "_sort": "_lastUpdated"}
     window["_count"] = "200"
-    for encounter in client.search("Encounter", window | {"_elements": "id,status,meta"}, fresh=True):
-        if str(encounter.get("status")).strip() in ehr.finished_when | _STOPPED:
-            yield Change(str(encounter.get("id")), _version(encounter), _changed_at(encounter))
-    if not capabilities.searches_by("DocumentReference", "_lastUpdated"):
-        return
-    for note in client.search("DocumentReference", window | {"_elements": "id,context,meta"}, fresh=True):
-        for reference in encounters_of(note):
-            yield Change(reference.rpartition("/")[2], _version(note), _changed_at(note))
+    encounters = client.stream("Encounter", window | {"_elements": "id,status,meta"})
+    asked = [_told("Encounter", encounters, finished, tell)]
+    if capabilities.searches_by("DocumentReference", "_lastUpdated"):
+        notes = client.stream("DocumentReference", window | {"_elements": "id,context,meta"})
+        asked.append(_told("DocumentReference", notes, visits, tell))
+    problem = "; ".join([problem for _, _, problem in asked if problem]) or None
+    broken_off = [through for through, whole, _ in asked if not whole]
+    reached = broken_off or [through for through, _, _ in asked if through is not None]
+    through = None if None in reached else (min if broken_off else max)(filter(None, reached), default=None)
+    return Asked(through, problem)
+
+
+def _told(
+    kind: str, resources: Iterable[Json], visits_of: Callable[[Json], list[str]], tell: Callable[[Change], object]
+) -> tuple[datetime | None, bool, str | None]:
+    """How far a search came (None: the server does not answer in the order asked for), whether to its end, and what was wrong."""
+    newest: datetime | None = None
+    in_order, odd = True, 0
+    try:
+        for resource in resources:
+            at = _changed_at(resource)
+            in_order = in_order and at is not None and (newest is None or at >= newest)
+            newest = max(filter(None, (newest, at)), default=None)
+            for encounter_id in visits_of(resource):
+                if is_kept_id(encounter_id):
+                    tell(Change(encounter_id, _version(resource), at))
+                else:
+                    odd += 1
+    except EhrError as problem:
+        return newest if in_order else None, False, str(problem)
+    left_out = f"{kind}: {odd} visits left out, whose id is none that FHIR allows" if odd else None
+    return newest, True, left_out
 
 
 def window_start(through: datetime | None, overlap: timedelta, first: timedelta) -> datetime:

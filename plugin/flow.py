@@ -22,6 +22,7 @@ from fhir_mappings.views import UnusableResource
 from plugin import finding, outbox, pipeline
 from plugin.backend import Ehrs
 from plugin.ehr import errors
+from plugin.outbox import defect_of_ours
 from plugin.pipeline import EXPECTED
 from plugin.proposers.protocol import ModelMisconfigured
 from plugin.settings import Settings, SettingsError
@@ -48,6 +49,7 @@ _LASTING = (
 """Failures that time does not heal: a person looks, and asks for the next try."""
 
 _ANEW_SECONDS = 3600.0
+_LONGEST_WORK = 3600.0  # seconds; what takes longer is taken for dead, though its process lives
 
 _running: Flow | None = None
 
@@ -78,6 +80,7 @@ class Flow:
         self._stopping = threading.Event()
         self._news = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._at_work: dict[tuple[str, str, int], float] = {}  # and since when
 
     def start(self, *, pump: bool = True) -> None:
         """Take up what died under this process's name, and begin what is due."""
@@ -106,6 +109,7 @@ class Flow:
             VISITS, worker_concurrency=engine.visits_at_once, limiter=limiter, polling_interval_sec=poll
         )
         DBOS.register_queue(DELIVERIES, worker_concurrency=2, polling_interval_sec=poll)
+        self._thread("beat", self._beat)
         if pump:
             self._thread("pump", self._pump)
             if engine.poll_seconds:
@@ -171,21 +175,23 @@ class Flow:
         since = finding.window_start(
             turn, timedelta(minutes=engine.poll_overlap_minutes), timedelta(days=engine.first_days)
         )
-        through, news = None, 0
+        news = 0
+
+        def tell(change: finding.Change) -> None:
+            nonlocal news
+            news += self.store.arrivals.found(ehr_id, change.encounter_id, "poll", change.version)
+
+        asked = finding.Asked(None, "the server cannot be asked what changed; see docs/connect.md")
         try:
             with self.ehrs.unattended_site(ehr_id) as (_, reader):
-                if not finding.can_poll(reader.capabilities):
-                    self.store.arrivals.polled(
-                        ehr_id, None, "the server cannot be asked what changed; see docs/connect.md"
-                    )
-                    return 0
-                for change in finding.changes(reader.client, reader.capabilities, reader.settings, since):
-                    news += self.store.arrivals.found(ehr_id, change.encounter_id, "poll", change.version)
-                    through = max(filter(None, (through, change.at)), default=None)
+                if finding.can_poll(reader.capabilities):
+                    asked = finding.ask(reader.client, reader.capabilities, reader.settings, since, tell)
         except EXPECTED as problem:
-            self.store.arrivals.polled(ehr_id, None, str(problem))
-            return news
-        self.store.arrivals.polled(ehr_id, through)
+            asked = finding.Asked(None, str(problem))
+        except Exception as defect:
+            log.error("finding visits failed: %s", type(defect).__name__, extra={"ehr": ehr_id})
+            asked = finding.Asked(None, defect_of_ours(defect))
+        self.store.arrivals.polled(ehr_id, asked.through, asked.problem)
         if news:
             self.nudge()
         return news
@@ -214,9 +220,17 @@ class Flow:
 
     def work_on(self, ehr_id: str, encounter_id: str, generation: int) -> str:
         """One visit through all the steps; what became of the work. Safe to repeat wherever it died."""
-        arrivals = self.store.arrivals
-        if not arrivals.begin(ehr_id, encounter_id, generation, self.settings.engine.lease_seconds):
+        arrivals, work = self.store.arrivals, (ehr_id, encounter_id, generation)
+        if not arrivals.begin(*work, self.settings.engine.lease_seconds):
             return "overtaken"
+        self._at_work[work] = time.monotonic()
+        try:
+            return self._code(*work)
+        finally:
+            del self._at_work[work]
+
+    def _code(self, ehr_id: str, encounter_id: str, generation: int) -> str:
+        arrivals = self.store.arrivals
         try:
             with self.ehrs.unattended_site(ehr_id, self.watch) as (site, _):
                 garbled = pipeline.code_visit(site, encounter_id).understood.garbled
@@ -227,8 +241,7 @@ class Flow:
             return "failed"
         except Exception as defect:  # a defect of ours: its kind is shown, the rest goes on
             log.error("a visit failed: %s", type(defect).__name__, extra={"ehr": ehr_id, "encounter": encounter_id})
-            reason = f"a defect of Claimwright ({type(defect).__name__}); tell your administrator"
-            arrivals.failed(ehr_id, encounter_id, generation, reason, again=True)
+            arrivals.failed(ehr_id, encounter_id, generation, defect_of_ours(defect), again=True)
             return "failed"
         if garbled and arrivals.half_read(ehr_id, encounter_id, generation, f"coded without this: {garbled[0]}"):
             return "half read"
@@ -236,6 +249,17 @@ class Flow:
             self.nudge()
             return "again"
         return "done"
+
+    def _beat(self) -> None:
+        """While this process lives, nobody takes up what it works on: an EHR may answer slowly, and often."""
+        lease = self.settings.engine.lease_seconds
+        while not self._stopping.wait(lease / 4):
+            self._guarded("saying that work goes on", lambda: self._still_at_work(lease))
+
+    def _still_at_work(self, lease_seconds: float) -> None:
+        for work, since in list(self._at_work.items()):
+            if time.monotonic() - since < _LONGEST_WORK:
+                self.store.arrivals.at_work(*work, lease_seconds)
 
     def deliver(self, ehr_id: str, draft_id: str) -> str:
         """Bring what was decided of one draft to the EHR; what fails waits in the outbox and says why."""
@@ -251,7 +275,7 @@ class Flow:
             self.store.delivery_failed(draft_id, problem)
         except Exception as defect:
             log.error("a delivery failed: %s", type(defect).__name__, extra={"ehr": ehr_id, "draft": draft_id})
-            problem = f"a defect of Claimwright ({type(defect).__name__}); tell your administrator"
+            problem = defect_of_ours(defect)
             self.store.delivery_failed(draft_id, problem)
         return "waits" if problem else "done"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from pydantic import ValidationError
 
-from fhir_mappings.views import is_id
+from fhir_mappings.views import is_kept_id
 from plugin import health, logs
 from plugin import settings as settings_module
 from plugin.answering import answering
@@ -48,7 +48,7 @@ def enqueue(file: Any, ehr_id: str | None) -> None:
             text = line.removeprefix("Encounter/")
             if not text or text.startswith("#"):
                 continue
-            if not is_id(text) or len(text) > 64:
+            if not is_kept_id(text):
                 click.echo(f"claimwright: line {number}: not the logical id of an Encounter", err=True)
                 bad += 1
                 continue

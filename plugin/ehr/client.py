@@ -136,18 +136,29 @@ class FhirClient:
         Parameters go in a POST body, so that no patient data stands in a URL or a proxy's log.
         """
         seen: dict[str, Json] = {}
-        for page in self._pages(kind, parameters, fresh=fresh):
+        for resource in self._matches(kind, parameters, fresh=fresh, most_pages=self._limits.pages):
+            seen[str(resource.get("id"))] = resource
+            if len(seen) > self._limits.resources:
+                raise errors.TooMuch(f"search {kind}: more than {self._limits.resources} resources")
+        yield from seen.values()
+
+    def stream(self, kind: str, parameters: Parameters) -> Iterator[Json]:
+        """The matches of a search as its pages come, for searches of any length: ten times as many pages as `search` takes.
+
+        Raises:
+            TooMuch: there are more pages; what came before it counts.
+        """
+        yield from self._matches(kind, parameters, fresh=True, most_pages=10 * self._limits.pages)
+
+    def _matches(self, kind: str, parameters: Parameters, *, fresh: bool, most_pages: int) -> Iterator[Json]:
+        for page in self._pages(kind, parameters, fresh=fresh, most=most_pages):
             for entry in objects(page.get("entry")):
                 resource = entry.get("resource")
                 _refuse_incomplete(resource, kind)
-                if not isinstance(resource, dict) or resource.get("resourceType") != kind:
-                    continue
-                seen[str(resource.get("id"))] = resource
-                if len(seen) > self._limits.resources:
-                    raise errors.TooMuch(f"search {kind}: more than {self._limits.resources} resources")
-        yield from seen.values()
+                if isinstance(resource, dict) and resource.get("resourceType") == kind:
+                    yield resource
 
-    def _pages(self, kind: str, parameters: Parameters, *, fresh: bool) -> Iterator[Json]:
+    def _pages(self, kind: str, parameters: Parameters, *, fresh: bool, most: int) -> Iterator[Json]:
         url = self._resolve(f"{kind}/_search", f"search {kind}")
         try:
             page, _ = self._object("POST", url, what=f"search {kind}", form=parameters, fresh=fresh, safe=True)
@@ -155,7 +166,7 @@ class FhirClient:
             url = self._resolve(kind, f"search {kind}")
             page, _ = self._object("GET", url, what=f"search {kind}", query=parameters, fresh=fresh)
         followed = {url}
-        for _ in range(self._limits.pages):
+        for _ in range(most):
             _refuse_incomplete(page, kind)
             if page.get("resourceType") != "Bundle":
                 raise errors.NotFhir(f"search {kind}: the answer is no Bundle")
@@ -170,7 +181,7 @@ class FhirClient:
                 raise errors.TooMuch(f"search {kind}: the server's next links run in a circle")
             followed.add(url)
             page, _ = self._object("GET", url, what=f"search {kind}", fresh=fresh)
-        raise errors.TooMuch(f"search {kind}: more than {self._limits.pages} pages")
+        raise errors.TooMuch(f"search {kind}: more than {most} pages")
 
     def fetch(self, url: str) -> tuple[str, bytes]:
         """The media type and bytes of an attachment's URL, a Binary resource unpacked by the caller."""

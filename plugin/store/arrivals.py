@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import CursorResult, delete, func, select, update
@@ -108,17 +109,18 @@ class Arrivals:
     def due(self, ehr_ids: Collection[str], most: int = _AT_THE_ENGINE) -> list[Arrival]:
         """Visits of these EHRs whose time has come, oldest first; also those whose work died with its process.
 
-        No more than make `most` with those that the engine has already.
+        No more than make `most` with those that the engine has already: each EHR its share, one of each in turn, so that
+        one that answers nobody does not keep the others waiting.
         """
         now = datetime.now(UTC)
         under_way = ArrivalRow.state.in_([Work.HANDED_OVER, Work.RUNNING])
         dead = select(ArrivalRow).where(under_way, ArrivalRow.running_until < now).limit(most)
         waiting = (
             select(ArrivalRow)
-            .where(ArrivalRow.ehr_id.in_(ehr_ids))
             .where(ArrivalRow.state.in_([Work.WAITING, Work.FAILED]), ArrivalRow.next_try_at <= now)
             .order_by(ArrivalRow.next_try_at)
         )
+        at_the_engine = select(ArrivalRow.ehr_id, func.count()).where(under_way).group_by(ArrivalRow.ehr_id)
         with self._db() as db:
             anything = db.scalars(dead).first() is not None
         if anything:
@@ -126,8 +128,17 @@ class Arrivals:
                 for row in db.scalars(dead.with_for_update(skip_locked=True)):
                     self._died(db, row, now)
         with self._db() as db:
-            room = most - (db.scalar(select(func.count()).select_from(ArrivalRow).where(under_way)) or 0)
-            return [_arrival(row) for row in db.scalars(waiting.limit(max(0, room)))]
+            there = dict(db.execute(at_the_engine).all())
+            return [
+                _arrival(row)
+                for row in in_turn(
+                    ehr_ids,
+                    most,
+                    lambda ehr_id, share: db.scalars(
+                        waiting.where(ArrivalRow.ehr_id == ehr_id).limit(max(0, share - there.get(ehr_id, 0)))
+                    ),
+                )
+            ]
 
     def handed_over(self, arrival: Arrival) -> None:
         """The engine has it. Should it lose it, it is due again an hour later, under a new name."""
@@ -160,6 +171,21 @@ class Arrivals:
             )
             return cast("CursorResult[Any]", moved).rowcount == 1
 
+    def at_work(self, ehr_id: str, encounter_id: str, generation: int, lease_seconds: float) -> None:
+        """The work goes on: nobody takes it for dead."""
+        now = datetime.now(UTC)
+        with self._db.begin() as db:
+            db.execute(
+                update(ArrivalRow)
+                .where(
+                    ArrivalRow.ehr_id == ehr_id,
+                    ArrivalRow.encounter_id == encounter_id,
+                    ArrivalRow.generation == generation,
+                    ArrivalRow.state == Work.RUNNING,
+                )
+                .values(running_until=now + timedelta(seconds=lease_seconds), updated_at=now)
+            )
+
     def done(self, ehr_id: str, encounter_id: str, generation: int) -> bool:
         """The work is done; whether the visit changed meanwhile and is worked on again."""
         now = datetime.now(UTC)
@@ -173,7 +199,7 @@ class Arrivals:
                 return True
             self._queue.forget_visit(db, ehr_id, encounter_id)
             row.state, row.reason, row.next_try_at, row.running_until = Work.DONE, None, None, None
-            row.attempts, row.updated_at = 0, now
+            row.attempts, row.deaths, row.updated_at = 0, 0, now
             return False
 
     def failed(self, ehr_id: str, encounter_id: str, generation: int, reason: str, *, again: bool) -> None:
@@ -196,10 +222,11 @@ class Arrivals:
             return True
 
     def _fail(self, db: Session, row: ArrivalRow, now: datetime, reason: str, *, again: bool) -> None:
+        changed_meanwhile = row.dirty_at is not None
         self._again(row, now)
-        row.attempts, row.reason, row.state = row.attempts + 1, reason[:300], Work.FAILED
+        row.attempts, row.deaths, row.reason, row.state = row.attempts + 1, 0, reason[:300], Work.FAILED
         wait = timedelta(minutes=_BACKOFF[min(row.attempts, len(_BACKOFF)) - 1])
-        row.next_try_at = now + wait if again else None
+        row.next_try_at = now if changed_meanwhile else now + wait if again else None
         self._queue.visit(db, row.ehr_id, row.encounter_id, State.FAILED, now, row.reason, row.next_try_at)
 
     def retry(self, ehr_id: str, encounter_id: str) -> None:
@@ -213,10 +240,10 @@ class Arrivals:
 
     def _died(self, db: Session, row: ArrivalRow, now: datetime) -> None:
         """Its process is gone. A visit that takes every process with it must not go on doing so."""
-        if row.state == Work.RUNNING and row.attempts >= _DEATHS:
+        if row.state == Work.RUNNING and row.deaths >= _DEATHS:
             self._fail(db, row, now, "its process died each time; tell your administrator", again=False)
             return
-        row.attempts += row.state == Work.RUNNING
+        row.deaths += row.state == Work.RUNNING
         self._again(row, now)
 
     def _again(self, row: ArrivalRow, now: datetime) -> None:
@@ -260,6 +287,13 @@ class Arrivals:
         """How far each EHR was asked."""
         with self._db() as db:
             return {r.ehr_id: Polled(r.through, r.polled_at, r.problem) for r in db.scalars(select(PollRow))}
+
+
+def in_turn(ehr_ids: Collection[str], most: int, due: Callable[[str, int], Iterable[T]]) -> list[T]:
+    """What is due of each EHR, its share of `most` at the most, one of each in turn."""
+    share = max(1, most // max(1, len(ehr_ids)))
+    rounds = zip_longest(*[list(due(ehr_id, share)) for ehr_id in sorted(ehr_ids)])
+    return [each for one_of_each in rounds for each in one_of_each if each is not None]
 
 
 def _or_after_another(insert: Callable[[], T]) -> T:

@@ -136,7 +136,9 @@ class People:
                 row = AccountRow(id=account_id, person=person, name=b"", roles=[], created_at=now, seen_at=now)
                 db.add(row)
             row.person, row.name, row.seen_at = person, self._vault.seal_site(name), now
-            row.roles = sorted({*row.roles, *(r.value for r in roles)})
+            before, row.roles = row.roles, sorted({*row.roles, *(r.value for r in roles)})
+            if row.roles != before:
+                self._audit.record(db, Event.ROLES, None, None, account_id, roles=row.roles)
             return self._account(row)
 
     def start(self, account: Account) -> str:

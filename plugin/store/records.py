@@ -52,6 +52,11 @@ class Draft:
         """Whether a line waits for the record or a person."""
         return any(v["outcome"] == "held" for v in self.verdicts.get("verdicts", ()))
 
+    @property
+    def is_withdrawable(self) -> bool:
+        """Whether it bills something, nobody decided about it, and it was not withdrawn yet."""
+        return self.claim is not None and not self.decided and self.state is not State.WITHDRAWN
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:

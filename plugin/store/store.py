@@ -12,7 +12,19 @@ from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, CursorResult, Engine, create_engine, delete, event, func, select, update
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Engine,
+    Select,
+    create_engine,
+    delete,
+    event,
+    exists,
+    func,
+    select,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -23,7 +35,7 @@ from plugin.review.states import DECIDED, FOR_CLINICIAN, MOVES, State, step
 from plugin.settings import Settings
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
-from plugin.store.arrivals import Arrivals
+from plugin.store.arrivals import Arrivals, in_turn
 from plugin.store.audit import Audit, Event
 from plugin.store.people import People
 from plugin.store.queries import Queries
@@ -208,37 +220,29 @@ class Store:
 
     def purge(self, ehr_id: str, encounter_id: str, by: str | None = None) -> bool:
         """Destroy a visit's key: its note text and replies can never be read again. Whether there was one."""
+        return self._purge(ehr_id, encounter_id, by)
+
+    def _purge(self, ehr_id: str, encounter_id: str, by: str | None = None, idle_since: datetime | None = None) -> bool:
+        """`idle_since`: only while nothing happened on the visit since, and nobody waits for it."""
         with self._sessions.begin() as session:
-            key = session.get(VisitKeyRow, (ehr_id, encounter_id))
+            key = session.get(VisitKeyRow, (ehr_id, encounter_id), with_for_update=True)
             if key is None or key.wrapped is None:
                 return False
+            if idle_since is not None:
+                still = _idle_visits(idle_since).where(
+                    VisitKeyRow.ehr_id == ehr_id, VisitKeyRow.encounter_id == encounter_id
+                )
+                if session.execute(still).first() is None:
+                    return False
             key.wrapped, key.purged_at = None, datetime.now(UTC)
             self.audit.record(session, Event.PURGED, by, ehr_id, f"Encounter/{encounter_id}")
             return True
 
     def purge_older(self, than: datetime) -> int:
         """Destroy the keys of visits on which nothing happened since; how many. What waits for somebody is kept."""
-        waiting = [s.value for s in State if s not in (State.RELEASED, State.NOT_BILLABLE, State.WITHDRAWN)]
-        newest = (
-            select(SnapshotRow.ehr_id, SnapshotRow.encounter_id)
-            .group_by(SnapshotRow.ehr_id, SnapshotRow.encounter_id)
-            .having(func.max(SnapshotRow.created_at) < than)
-        )
         with self._sessions() as session:
-            old = [tuple(row) for row in session.execute(newest)]
-            open_drafts = {
-                tuple(row)
-                for row in session.execute(
-                    select(DraftRow.ehr_id, DraftRow.encounter_id).where(
-                        DraftRow.state.in_(waiting) | (DraftRow.updated_at >= than)
-                    )
-                )
-            }
-        return sum(
-            self.purge(ehr_id, encounter_id)
-            for ehr_id, encounter_id in old
-            if (ehr_id, encounter_id) not in open_drafts
-        )
+            idle = session.execute(_idle_visits(than)).all()
+        return sum(self._purge(ehr_id, encounter_id, idle_since=than) for ehr_id, encounter_id in idle)
 
     def _visit_key(self, snapshot_key: str) -> bytes:
         with self._sessions() as session:
@@ -249,10 +253,13 @@ class Store:
         )
         self._insert_once(new, key)
         with self._sessions.begin() as session:
-            row = session.get_one(VisitKeyRow, key)
-            if row.wrapped is None:  # purged, and now read anew: what was sealed before stays lost
+            row = session.get_one(VisitKeyRow, key, with_for_update=True)
+            if row.wrapped is None:  # purged, and now read anew: what was sealed before, of any snapshot, stays lost
                 row.wrapped, row.purged_at = self._vault.new_visit_key(), None
-                session.execute(delete(SealedRow).where(SealedRow.snapshot_key == snapshot_key))
+                of_visit = select(SnapshotRow.key).where(
+                    SnapshotRow.ehr_id == snapshot.ehr_id, SnapshotRow.encounter_id == snapshot.encounter_id
+                )
+                session.execute(delete(SealedRow).where(SealedRow.snapshot_key.in_(of_visit)))
             return row.wrapped
 
     # --- what left ---
@@ -351,6 +358,9 @@ class Store:
         self, session: Session, new: NewDraft, snapshot: Snapshot, destinations: tuple[str, ...], expected: Draft | None
     ) -> DraftRow:
         now = datetime.now(UTC)
+        session.get(VisitKeyRow, (new.ehr_id, new.encounter_id), with_for_update=True)  # one draft of a visit at a time
+        if new.state is not State.WITHDRAWN and self._another(session, new):
+            raise StaleDraft(f"Encounter/{new.encounter_id} got another draft meanwhile")
         row = session.get(DraftRow, new.id, with_for_update=True)
         if row is None:
             row = DraftRow(
@@ -380,9 +390,7 @@ class Store:
                 self._send(session, row, destinations, now)
             self._shown(session, row, now, new.deadline)
             return row
-        if row.decided and row.snapshot_key != snapshot.key and not row.changed_since:
-            row.changed_since, row.revision, row.updated_at = True, row.revision + 1, now
-            self.queue.show(session, row, now)
+        self._mark_changed(session, row, snapshot.key, now)
         if row.snapshot_key == snapshot.key or row.decided:
             return row
         if expected is None or (row.snapshot_key, row.version) != (expected.snapshot_key, expected.version):
@@ -393,6 +401,13 @@ class Store:
         self._become(session, row, outlook, destinations, now)
         self._shown(session, row, now, new.deadline)
         return row
+
+    def _another(self, session: Session, new: NewDraft) -> bool:
+        """Whether the visit has a live draft under another payer or billing provider, which is to be withdrawn first."""
+        query = select(DraftRow).where(
+            DraftRow.ehr_id == new.ehr_id, DraftRow.encounter_id == new.encounter_id, DraftRow.id != new.id
+        )
+        return any(draft_of(row).is_withdrawable for row in session.scalars(query))
 
     def _shown(self, session: Session, row: DraftRow, now: datetime, deadline: date | None) -> None:
         """What the rules said now is in the queue and in the history."""
@@ -505,12 +520,14 @@ class Store:
         """
         now = datetime.now(UTC)
         with self._sessions.begin() as session:
+            row = session.get_one(DraftRow, draft.id, with_for_update=True)  # before its line, as everybody locks them
             news = self.queue.take(session, draft.id, account_id, now)
-            row = session.get_one(DraftRow, draft.id, with_for_update=True)
+            before = row.state
             if into is not None and row.state == draft.state and row.state != into:
                 row.state = step(State(row.state), into).value
                 row.decided, row.revision, row.updated_at = into in DECIDED, row.revision + 1, now
                 self.queue.show(session, row, now)
+                self._moved(session, row, before, account_id)
             if news:
                 self.audit.record(session, Event.CLAIMED, account_id, row.ehr_id, row.id, state=row.state)
             return draft_of(row)
@@ -519,10 +536,20 @@ class Store:
         """Write down that the record of a decided draft is no longer the one that was decided on."""
         with self._sessions.begin() as session:
             row = session.get_one(DraftRow, draft.id, with_for_update=True)
-            if row.decided and row.snapshot_key != snapshot_key and not row.changed_since:
-                row.changed_since, row.revision, row.updated_at = True, row.revision + 1, datetime.now(UTC)
-                self.queue.show(session, row, row.updated_at)
+            self._mark_changed(session, row, snapshot_key, datetime.now(UTC))
             return draft_of(row)
+
+    def _mark_changed(self, session: Session, row: DraftRow, snapshot_key: str, now: datetime) -> None:
+        if row.decided and row.snapshot_key != snapshot_key and not row.changed_since:
+            row.changed_since, row.revision, row.updated_at = True, row.revision + 1, now
+            self.queue.show(session, row, now)
+            self.audit.record(session, Event.CHANGED_SINCE, None, row.ehr_id, row.id, snapshot=snapshot_key)
+
+    def _moved(self, session: Session, row: DraftRow, before: str, account_id: str | None) -> None:
+        """A state that moved without a decision."""
+        self.audit.record(
+            session, Event.MOVED, account_id, row.ehr_id, row.id, before=before, state=row.state, revision=row.revision
+        )
 
     def decisions(self, draft_id: str) -> list[Decision]:
         """What people decided of a draft, oldest first, with their words where they were not purged."""
@@ -584,16 +611,19 @@ class Store:
             row = session.get(DraftRow, card.draft_id) if card is not None and card.ehr_id == ehr_id else None
             return draft_of(row) if row else None
 
-    def card_feedback(self, ehr_id: str, card_id: str, action: str, reason: str | None, at: datetime) -> bool:
+    def card_feedback(self, ehr_id: str, card_id: str, action: str, reason: str | None, at: datetime | None) -> bool:
         """What an EHR reports that somebody did with a card, as a decision; once, however often it is reported.
 
-        It changes nothing of the draft: who it was, only the EHR says. Whether the card is ours.
+        It changes nothing of the draft: who it was, only the EHR says. Whether the card is ours. `at` is when, if the EHR
+        says so; else one such report of a card counts.
         """
         with self._sessions.begin() as session:
             card = session.get(CardRow, card_id)
             if card is None or card.ehr_id != ehr_id:
                 return False
             draft = session.get_one(DraftRow, card.draft_id, with_for_update=True)
+            at = at or card.at
+            account_id = f"{ehr_id}|{card.person or 'not named'}"[:200]
             known = select(DecisionRow.id).where(
                 DecisionRow.draft_id == draft.id, DecisionRow.action == action, DecisionRow.at == at
             )
@@ -603,13 +633,24 @@ class Store:
                         draft_id=draft.id,
                         snapshot_key=draft.snapshot_key,
                         revision=draft.revision,
-                        account_id=f"{ehr_id}|{card.person or 'not named'}"[:200],
+                        account_id=account_id,
                         person=card.person,
                         action=action,
                         lines=[],
                         reason=reason,
                         at=at,
                     )
+                )
+                self.audit.record(
+                    session,
+                    Event.REPORTED,
+                    account_id,
+                    ehr_id,
+                    draft.id,
+                    action=action,
+                    reason=reason,
+                    snapshot=draft.snapshot_key,
+                    revision=draft.revision,
                 )
             return True
 
@@ -652,19 +693,22 @@ class Store:
         yield from found
 
     def due_deliveries(self, ehr_ids: Collection[str], most: int = 100) -> list[Delivery]:
-        """Jobs of these EHRs whose next try has come, the one that waits longest first."""
+        """Jobs of these EHRs whose next try has come, the one that waits longest first; each EHR its share, in turn."""
         now = datetime.now(UTC)
         query = (
             select(DeliveryRow, DraftRow)
             .join(DraftRow, DraftRow.id == DeliveryRow.draft_id)
-            .where(DeliveryRow.state == DeliveryState.PENDING, DraftRow.ehr_id.in_(ehr_ids))
-            .where(DeliveryRow.next_try_at <= now)
+            .where(DeliveryRow.state == DeliveryState.PENDING, DeliveryRow.next_try_at <= now)
             .where(DeliveryRow.taken_until.is_(None) | (DeliveryRow.taken_until < now))
             .order_by(DeliveryRow.next_try_at)
-            .limit(most)
         )
         with self._sessions() as session:
-            return [delivery_of(job, draft) for job, draft in session.execute(query)]
+            due = in_turn(
+                ehr_ids,
+                most,
+                lambda ehr_id, share: session.execute(query.where(DraftRow.ehr_id == ehr_id).limit(share)),
+            )
+            return [delivery_of(job, draft) for job, draft in due]
 
     def deliver_again(self, ehr_id: str, encounter_id: str) -> None:
         """A person asks for the next try now: what waits of a visit's drafts is due."""
@@ -715,10 +759,13 @@ class Store:
             row = session.get(RemoteClaimRow, (draft_id, destination))
             return RemoteClaim(row.claim_id, row.etag, row.version) if row else None
 
-    def sent(self, draft_id: str, destination: str) -> list[Json]:
-        """Every version of a draft that was ever queued for a destination, newest first: what may be ours there."""
+    def sent(self, job: Delivery) -> list[Json]:
+        """Every version of a draft that was queued for a destination up to this job, newest first: what may be ours there.
+
+        A later one is not the job's to replace.
+        """
         query = select(DeliveryRow.claim).where(
-            DeliveryRow.draft_id == draft_id, DeliveryRow.destination == destination
+            DeliveryRow.draft_id == job.draft.id, DeliveryRow.destination == job.destination, DeliveryRow.id <= job.id
         )
         with self._sessions() as session:
             return list(session.scalars(query.order_by(DeliveryRow.id.desc())))
@@ -769,6 +816,9 @@ class Store:
             self._note(session, job, state, problem)
 
     def _note(self, session: Session, job: Delivery, state: DeliveryState, problem: str | None) -> None:
+        draft = session.get_one(
+            DraftRow, job.draft.id, with_for_update=True
+        )  # before its jobs, as everybody locks them
         row = session.get_one(DeliveryRow, job.id)
         if row.state != DeliveryState.PENDING:  # superseded meanwhile: the newer job speaks for the draft
             return
@@ -780,17 +830,36 @@ class Store:
         row.problem, row.next_try_at, row.updated_at = problem[:300] if problem else None, None, datetime.now(UTC)
         self.queue.waits(session, row.draft_id, None, None)
         if state is DeliveryState.CHANGED_ELSEWHERE:
-            draft = session.get_one(DraftRow, row.draft_id, with_for_update=True)
-            if State.CHANGED_ELSEWHERE in MOVES[State(draft.state)]:
+            before = draft.state
+            if State.CHANGED_ELSEWHERE in MOVES[State(before)]:
                 draft.state, draft.decided = State.CHANGED_ELSEWHERE.value, True
                 draft.revision, draft.updated_at = draft.revision + 1, row.updated_at
                 self.queue.show(session, draft, row.updated_at)
+                self._moved(session, draft, before, None)
 
     def _waits(self, session: Session, row: DeliveryRow, problem: str, now: datetime) -> None:
         """A try failed: the next comes at a growing distance, and the queue says why and when."""
         row.problem, row.updated_at = problem[:300], now
         row.next_try_at = now + _AGAIN_AFTER * min(4**row.attempts, 240)
         self.queue.waits(session, row.draft_id, row.problem, row.next_try_at)
+
+
+def _idle_visits(since: datetime) -> Select[str, str]:
+    """The visits that have a key, on which nothing happened since and for which nobody waits."""
+    waiting = [s.value for s in State if s not in (State.RELEASED, State.NOT_BILLABLE, State.WITHDRAWN)]
+    read_since = exists().where(
+        SnapshotRow.ehr_id == VisitKeyRow.ehr_id,
+        SnapshotRow.encounter_id == VisitKeyRow.encounter_id,
+        SnapshotRow.created_at >= since,
+    )
+    at_work = exists().where(
+        DraftRow.ehr_id == VisitKeyRow.ehr_id,
+        DraftRow.encounter_id == VisitKeyRow.encounter_id,
+        DraftRow.state.in_(waiting) | (DraftRow.updated_at >= since),
+    )
+    return select(VisitKeyRow.ehr_id, VisitKeyRow.encounter_id).where(
+        VisitKeyRow.wrapped.is_not(None), ~read_since, ~at_work
+    )
 
 
 def _sqlite_pragmas(connection: Any, _: object) -> None:

@@ -255,7 +255,8 @@ class ArrivalRow(Base):
     """A visit found to be coded by work that needs no person, and how that work stands.
 
     `generation` counts how often it was begun: with it the work's name is new. `dirty_at` says that the visit changed
-    while it was worked on. Until `running_until` somebody works on it.
+    while it was worked on. Until `running_until` somebody works on it. `attempts` failed, and `deaths` one after another
+    took their process with them.
     """
 
     __tablename__ = "arrival"
@@ -265,6 +266,7 @@ class ArrivalRow(Base):
     state: Mapped[str] = mapped_column(String(16), index=True)
     generation: Mapped[int] = mapped_column(default=1)
     attempts: Mapped[int] = mapped_column(default=0)
+    deaths: Mapped[int] = mapped_column(default=0, server_default="0")
     found_by: Mapped[str] = mapped_column(String(16))
     found_at: Mapped[datetime] = mapped_column(Instant)
     dirty_at: Mapped[datetime | None] = mapped_column(Instant)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import httpx
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fhir_mappings import systems
-from fhir_mappings.views import Json, is_id, objects, reference_of
+from fhir_mappings.views import Json, is_kept_id, objects, reference_of
 from plugin.ehr.urls import resolve
 from plugin.review.desk import Action
 from plugin.review.states import FOR_CLINICIAN, State
@@ -101,16 +102,15 @@ def feedback(request: Request) -> Response:
         return refusal(400, "invalid", "a list named feedback is needed")
     for each in objects(body["feedback"]):
         outcome, card = each.get("outcome"), str(each.get("card"))
-        try:
-            at = datetime.fromisoformat(str(each.get("outcomeTimestamp")))
-        except ValueError:
-            at = datetime.now(UTC)
+        at: datetime | None = None
+        with suppress(ValueError):
+            said = datetime.fromisoformat(str(each.get("outcomeTimestamp")))
+            at = said if said.tzinfo else said.replace(tzinfo=UTC)
         if outcome not in ("accepted", "overridden"):
             continue
         reason = (each.get("overrideReason") or {}).get("reason") or {}
         code = reason.get("code") if reason.get("code") in _OVERRIDES else None
         action = Action.CARD_ACCEPTED if outcome == "accepted" else Action.CARD_OVERRIDDEN
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
         house.store.card_feedback(ehr.id, card, action.value, code, at)
     return JSONResponse({})
 
@@ -191,4 +191,4 @@ def _fetched(ehr: EhrSettings, body: Json, encounter: str) -> Json | None:
 
 def _id(context: Json, name: str) -> str | None:
     value = str(context.get(name) or "").rpartition("/")[2]
-    return value if is_id(value) else None
+    return value if is_kept_id(value) else None

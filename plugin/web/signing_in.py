@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from fhir_mappings.bundles import encounters_of, of_client
-from fhir_mappings.views import is_id, objects, reference_of
+from fhir_mappings.views import is_id, is_kept_id, objects, reference_of
 from plugin.ehr.client import FhirClient
 from plugin.ehr.errors import EhrError
 from plugin.ehr.oauth import Asked, Client, SignInError, Tokens, known_error, launch_scope, standalone_scope
@@ -232,7 +232,7 @@ def _name(house: House, ehr: EhrSettings, person: str, tokens: Tokens) -> str:
 
 def _context_id(context: Mapping[str, Any], name: str) -> str | None:
     value = str(context.get(name) or "").rpartition("/")[2]
-    return value if is_id(value) else None
+    return value if is_kept_id(value) else None
 
 
 def _from_card(house: House, ehr: EhrSettings, patient: str, context: Mapping[str, Any]) -> str | None:

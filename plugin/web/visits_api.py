@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fhir_mappings.views import is_id
+from fhir_mappings.views import is_kept_id
 from plugin.web.callers import NotTheCaller, body_of, caller, refusal
 from plugin.web.house import House
 
@@ -24,8 +24,8 @@ def found(request: Request) -> Response:
     if not isinstance(listed, list) or len(listed) > _MOST:
         return refusal(400, "invalid", f"a list named encounters is needed, of {_MOST} ids at most")
     ids = [str(each).removeprefix("Encounter/") for each in listed]
-    wrong = [number for number, each in enumerate(ids) if not is_id(each)]
-    for each in dict.fromkeys(i for i in ids if is_id(i)):
+    wrong = [number for number, each in enumerate(ids) if not is_kept_id(each)]
+    for each in dict.fromkeys(i for i in ids if is_kept_id(i)):
         house.store.arrivals.found(ehr.id, each, "list")
     if house.flow is not None:
         house.flow.nudge()

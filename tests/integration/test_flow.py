@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,19 @@ import httpx
 import pytest
 from sqlalchemy import create_engine, update
 
+from plugin import outbox, pipeline
 from plugin.backend import Ehrs
+from plugin.destinations.ehr import EhrDestination
 from plugin.ehr.oauth import OAuth
 from plugin.flow import Flow
 from plugin.keys import SigningKeys
 from plugin.review.states import State
 from plugin.settings import EngineSettings, Settings
 from plugin.site import Works
+from plugin.snapshot import Snapshot
 from plugin.store.arrivals import Work
 from plugin.store.queue import Filter
+from plugin.store.records import Delivery, Draft, NewDraft
 from plugin.store.store import Store
 from plugin.store.tables import ArrivalRow
 from sandbox import fixtures
@@ -31,6 +36,7 @@ from tests.databases import EVERY_DATABASE, postgresql
 from tests.faults import Dose, Fault, faulty
 
 VISIT = "h2014-45-minutes"
+TODAY = date(2026, 3, 9)
 QUICK = EngineSettings(poll_seconds=None, pump_seconds=0.1, visits_a_minute=10_000, first_days=10_000)
 
 
@@ -206,6 +212,118 @@ def test_claims_that_wait_long_do_not_keep_others_waiting(sandbox_base: str, tmp
         flow.store.deliver_again("flow", "h0004-30-minutes")
         (job,) = flow.store.due_deliveries({"flow"}, most=1)
         assert job.draft.encounter_id == "h0004-30-minutes"
+
+
+def test_an_ehr_that_takes_no_claims_any_more_says_so_in_the_queue(sandbox_base: str, tmp_path: Path) -> None:
+    """What was made for it while it did waits at a growing distance, and not as if it were due."""
+    plan = {Fault.FORBIDDEN: Dose(writes=1.0)}
+    with (
+        faulty(sandbox_base, plan) as proxy,
+        flowing(site_settings(proxy.base, tmp_path, None), pump=False) as flow,
+    ):
+        flow.store.arrivals.found("flow", VISIT, "list")
+        flow.work_on("flow", VISIT, 1)
+        flow.store.deliver_again("flow", VISIT)
+        (job,) = flow.store.due_deliveries({"flow"})
+        with flow.ehrs.unattended_site("flow") as (site, _):
+            understood, _ = pipeline.look(site, VISIT)
+            wrote, problem = outbox.deliver(replace(site, destination=None), flow.store, understood, job.draft)
+        assert not wrote
+        assert problem is not None
+        (item,) = flow.store.queue.page(Filter())
+        assert item.reason == problem
+        assert flow.store.due_deliveries({"flow"}) == []
+
+
+def test_a_defect_while_a_claim_is_written_is_shown_and_keeps_no_other_waiting(
+    sandbox_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kind stands in the queue with the next try, not what it said."""
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+
+        def fail(*_: Any) -> None:
+            raise KeyError("Wendell Ostrava")
+
+        monkeypatch.setattr(EhrDestination, "explain", fail)
+        flow.store.arrivals.found("flow", VISIT, "list")
+        assert flow.work_on("flow", VISIT, 1) == "done"
+        (item,) = flow.store.queue.page(Filter())
+        assert item.reason == "a defect of Claimwright (KeyError); tell your administrator"
+        assert item.next_try_at is not None
+
+
+def test_a_version_that_was_overtaken_while_it_was_sent_replaces_nothing(
+    sandbox_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stalled between taking a job and writing it finds the newer Claim there, and leaves it."""
+    visit = "h0004-30-minutes"
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+        flow.store.arrivals.found("flow", visit, "list")
+        assert flow.work_on("flow", visit, 1) == "done"
+        (draft,) = flow.store.drafts(encounter_id=visit)
+
+        def version(number: int) -> Draft:
+            """A newer version of the draft, and its job."""
+            assert draft.claim is not None
+            seen = flow.store.draft(draft.id)
+            noted = {**draft.claim, "priority": {"text": f"version {number}"}}
+            taken = flow.store.keep_snapshot(Snapshot(f"{number}" * 64, TODAY, {}), "flow", visit)
+            new = NewDraft(**{f.name: getattr(draft, f.name) for f in fields(NewDraft) if hasattr(draft, f.name)})
+            return flow.store.save(replace(new, claim=noted), taken, ("ehr",), expected=seen)
+
+        with flow.ehrs.unattended_site("flow") as (site, _):
+            understood, _ = pipeline.look(site, visit)
+            take = flow.store.take
+
+            def take_and_stall(job: Delivery) -> bool:
+                taken = take(job)
+                monkeypatch.setattr(flow.store, "take", take)
+                assert outbox.deliver(site, flow.store, understood, version(3)) == (True, None)
+                return taken
+
+            older = version(2)
+            monkeypatch.setattr(flow.store, "take", take_and_stall)
+            assert outbox.deliver(site, flow.store, understood, older) == (False, None)
+        standing = flow.store.remote(draft.id, "ehr")
+        assert standing is not None
+        there = httpx.get(f"{sandbox_base}/Claim/{standing.claim_id}").json()
+        assert there["priority"]["text"] == "version 3"
+
+
+def test_slow_work_is_not_begun_a_second_time_while_its_process_lives(sandbox_base: str, tmp_path: Path) -> None:
+    """An EHR that answers slowly keeps a visit longer than its lease: the lease grows with it."""
+    with flowing(site_settings(sandbox_base, tmp_path, None, lease_seconds=0.5)) as flow:
+        began = []
+
+        def slowly(step: str) -> None:
+            if step == "propose":
+                began.append(step)
+                time.sleep(2)
+
+        flow.watch = slowly
+        flow.store.arrivals.found("flow", VISIT, "list")
+        until(lambda: work_of(flow, VISIT) is Work.DONE)
+        assert began == ["propose"]
+        assert flow.store.arrivals.all()[0].generation == 1
+
+
+def test_a_defect_while_finding_is_shown_and_the_turn_is_given_back(
+    sandbox_base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look has its turn at once, and people read that something is wrong."""
+    with flowing(site_settings(sandbox_base, tmp_path, None), pump=False) as flow:
+
+        def fail(*_: Any) -> None:
+            raise KeyError("x")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(flow.store.arrivals, "found", fail)
+            assert flow.find("flow") == 0
+        polled = flow.store.arrivals.polls()["flow"]
+        assert polled.through is None
+        assert polled.problem is not None
+        assert "KeyError" in polled.problem
+        assert flow.find("flow") > 0
 
 
 def test_a_visit_that_takes_every_process_with_it_is_let_be(sandbox_base: str, tmp_path: Path) -> None:

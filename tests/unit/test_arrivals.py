@@ -92,3 +92,51 @@ def test_the_queue_keeps_step_with_work_that_many_do_at_one_moment(store: Store,
     assert not {visit for visit in lines if states[visit] is Work.DONE}
     failed = {visit for visit, state in states.items() if state is Work.FAILED}
     assert failed == {visit for visit, state in lines.items() if state is State.FAILED}
+
+
+def test_a_change_during_work_that_fails_for_good_is_worked_on_at_once(store: Store) -> None:
+    """What failed was the older version; the newer one is no news a second time."""
+    arrivals = store.arrivals
+    arrivals.found("test", "visit", "poll", "Encounter/visit/_history/1")
+    assert arrivals.begin("test", "visit", 1, 600)
+    assert arrivals.found("test", "visit", "poll", "Encounter/visit/_history/2")
+    arrivals.failed("test", "visit", 1, "the Encounter has no patient", again=False)
+    (due,) = arrivals.due({"test"})
+    assert due.generation == 2
+
+
+def test_a_visit_that_failed_often_is_not_said_to_have_died_each_time(store: Store) -> None:
+    """An EHR that was down for a day, and then one process that died: that is one death, and it is taken up again."""
+    arrivals = store.arrivals
+    arrivals.found("test", "visit", "poll")
+    for generation in range(1, 12):
+        assert arrivals.begin("test", "visit", generation, 600)
+        arrivals.failed("test", "visit", generation, "the EHR answered 503", again=True)
+    assert arrivals.begin("test", "visit", 12, -1)
+    (due,) = arrivals.due({"test"})
+    assert due.generation == 13
+
+
+def test_an_ehr_with_many_visits_does_not_keep_another_waiting(store: Store) -> None:
+    """Each has its share of what the engine takes, one of each in turn; what one does not need stays free."""
+    for number in range(20):
+        store.arrivals.found("busy", f"visit-{number}", "poll")
+    store.arrivals.found("quiet", "visit", "poll")
+    due = store.arrivals.due({"busy", "quiet"}, most=6)
+    assert [a.ehr_id for a in due] == ["busy", "quiet", "busy", "busy"]
+    for each in due:
+        store.arrivals.handed_over(each)
+    assert store.arrivals.due({"busy", "quiet"}, most=6) == []
+    assert [a.encounter_id for a in store.arrivals.due({"busy"}, most=6)] == ["visit-3", "visit-4", "visit-5"]
+
+
+def test_work_that_goes_on_is_not_taken_for_dead(store: Store) -> None:
+    """Its lease is longer again; of work that was begun anew, or is over, nothing is said."""
+    arrivals = store.arrivals
+    arrivals.found("test", "visit", "poll")
+    assert arrivals.begin("test", "visit", 1, -1)
+    arrivals.at_work("test", "visit", 1, 600)
+    assert arrivals.due({"test"}) == []
+    assert not arrivals.done("test", "visit", 1)
+    arrivals.at_work("test", "visit", 1, 600)
+    assert arrivals.all()[0].state is Work.DONE

@@ -5,8 +5,13 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -15,15 +20,16 @@ from cryptography.fernet import Fernet
 from sqlalchemy import create_engine, text, update
 
 from plugin.review.states import State
-from plugin.settings import SettingsError
+from plugin.settings import Settings, SettingsError
 from plugin.snapshot import Snapshot
 from plugin.store import migrate
 from plugin.store.audit import Event
+from plugin.store.people import Role
 from plugin.store.records import Decision, DeliveryState, NewDraft, Outlook, StaleDraft
 from plugin.store.store import Store
 from plugin.store.tables import Base, DeliveryRow
 from plugin.store.vault import KEY_FILE, Vault, VaultError
-from tests.databases import EVERY_DATABASE
+from tests.databases import EVERY_DATABASE, postgresql
 
 
 def snapshot(key: str = "a") -> Snapshot:
@@ -222,3 +228,150 @@ def test_who_decided_a_version_is_known_by_its_claim(store: Store) -> None:
         "Practitioner/1",
         *(None, None, None),
     ]
+
+
+@EVERY_DATABASE
+def test_after_a_purge_no_text_of_an_older_snapshot_is_left_to_be_read_in_vain(store: Store) -> None:
+    """Read anew under another snapshot the visit has a new key; back at the older one, its words count as never kept."""
+    older = store.keep_snapshot(snapshot(), "test", "e").key
+    store.seal(older, "reply", "words")
+    assert store.purge("test", "e")
+    newer = store.keep_snapshot(snapshot("b"), "test", "e").key
+    store.seal(newer, "notes", "further words")
+    assert store.unseal(older, "reply") is None
+    store.seal(older, "reply", "words again")
+    assert (store.unseal(older, "reply"), store.unseal(newer, "notes")) == ("words again", "further words")
+
+
+@pytest.mark.postgresql
+def test_two_who_read_a_purged_visit_anew_have_one_key(tmp_path: Path) -> None:
+    """The second waits for the first and takes its key; else what the first sealed could never be read."""
+    store = Store.open(Settings(data_dir=tmp_path, database_url=postgresql()))
+    keys = [store.keep_snapshot(snapshot(each), "test", "e").key for each in "ab"]
+    store.seal(keys[0], "notes", "words")
+    store.purge("test", "e")
+    together = threading.Barrier(2)
+    make = store._vault.new_visit_key
+
+    def slowly() -> bytes:
+        with suppress(threading.BrokenBarrierError):
+            together.wait(1)
+        return make()
+
+    store._vault.new_visit_key = slowly  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda key: store.seal(key, "reply", "words"), keys))
+    assert [store.unseal(key, "reply") for key in keys] == ["words", "words"]
+    store.close()
+
+
+@EVERY_DATABASE
+def test_the_keys_of_idle_visits_are_destroyed_once(store: Store) -> None:
+    """A visit that was read since, or whose draft waits for somebody, keeps its words; what was purged is not purged again."""
+    for visit in ("idle", "waiting", "read"):
+        key = store.keep_snapshot(snapshot(visit[0]), "test", visit).key
+        store.seal(key, "notes", visit)
+    store.save(
+        draft(id="test.waiting.1", encounter_id="waiting"),
+        store.keep_snapshot(snapshot("w"), "test", "waiting"),
+        (),
+    )
+    later = datetime.now(UTC)
+    store.keep_snapshot(snapshot("x"), "test", "read")
+    assert store.purge_older(later) == 1
+    assert store.purge_older(later) == 0
+    assert store.unseal("w" * 64, "notes") == "waiting"
+    assert store.unseal("r" * 64, "notes") == "read"
+    with pytest.raises(VaultError, match="purged"):
+        store.unseal("i" * 64, "notes")
+
+
+@EVERY_DATABASE
+def test_a_visit_has_one_live_draft(store: Store) -> None:
+    """Two that code one visit while its payer changes: the second begins again, and withdraws what the first made."""
+    save(store, draft())
+    with pytest.raises(StaleDraft):
+        save(store, draft(id="test.e.2", payer="q"), "b")
+    save(store, draft({"status": "entered-in-error"}, state=State.WITHDRAWN), "b")
+    assert save(store, draft(id="test.e.2", payer="q"), "b") == 1
+
+
+@pytest.mark.postgresql
+def test_opening_an_item_and_proving_it_anew_do_not_lock_each_other_out(tmp_path: Path) -> None:
+    """Both need the draft and its line in the queue, and take them in the same order."""
+    store = Store.open(Settings(data_dir=tmp_path, database_url=postgresql()))
+    save(store, draft())
+    seen = store.draft("test.e.1")
+    assert seen is not None
+    proved = store.keep_snapshot(snapshot("b"), "test", "e")
+    took, showing = threading.Event(), threading.Event()
+    take, show = store.queue.take, store.queue.show
+
+    def take_and_wait(*which: Any) -> bool:
+        news = take(*which)
+        took.set()
+        showing.wait(1)
+        return news
+
+    def show_slowly(*which: Any) -> None:
+        showing.set()
+        time.sleep(0.2)
+        show(*which)
+
+    store.queue.take, store.queue.show = take_and_wait, show_slowly  # type: ignore[method-assign, assignment]
+
+    def prove() -> None:
+        took.wait(5)
+        changed = draft({"resourceType": "Claim", "item": 1}, state=State.HELD)
+        store.save(changed, proved, ("ehr",), expected=seen)
+
+    with ThreadPoolExecutor(2) as threads:
+        opened, proving = threads.submit(store.take_up, seen, "coder", None), threads.submit(prove)
+        assert opened.result(20).id == "test.e.1"
+        proving.result(20)
+    store.close()
+
+
+@EVERY_DATABASE
+def test_what_changes_a_draft_without_a_decision_is_in_the_history(store: Store) -> None:
+    """Opened, changed at the EHR, its record changed since, and what an EHR says was done with a card: an entry each."""
+    save(store, draft())
+    made = store.draft("test.e.1")
+    assert made is not None
+    store.card("card", made, "Practitioner/p")
+    for _ in range(2):  # said twice without a time, it counts once
+        assert store.card_feedback("test", "card", "card accepted", None, None)
+    (job,) = store.pending()
+    store.not_delivered(job, "the Claim is no longer a draft", changed_elsewhere=True)
+    moved = store.draft("test.e.1")
+    assert moved is not None
+    for _ in range(2):
+        store.changed_since(moved, store.keep_snapshot(snapshot("b"), "test", "e").key)
+    kinds = [entry.kind for entry in store.audit.entries()]
+    assert kinds == [Event.PROVED, Event.REPORTED, Event.MOVED, Event.CHANGED_SINCE]
+    account = store.people.know("test|dana", "Practitioner/p", "Dana", [Role.CLINICIAN])
+    store.people.know("test|dana", "Practitioner/p", "Dana", [Role.CLINICIAN])
+    last = store.audit.entries()[-1]
+    assert (last.kind, last.subject, last.detail["roles"]) == (Event.ROLES, account.id, ["clinician"])
+    assert len(store.audit.entries()) == 5
+
+
+@EVERY_DATABASE
+def test_jobs_of_an_ehr_that_takes_none_do_not_keep_anothers_waiting(store: Store) -> None:
+    """However many they are, the other EHR's share of what is tried next is its own."""
+    for number in range(6):
+        visit = f"v{number}"
+        store.save(
+            draft(id=f"test.{visit}.1", encounter_id=visit),
+            store.keep_snapshot(snapshot("abcdef"[number]), "test", visit),
+            ("ehr",),
+        )
+    store.save(
+        draft(id="other.v.1", ehr_id="other", encounter_id="v"),
+        store.keep_snapshot(snapshot("9"), "other", "v"),
+        ("ehr",),
+    )
+    with store._sessions.begin() as session:
+        session.execute(update(DeliveryRow).values(next_try_at=datetime.now(UTC) - timedelta(seconds=1)))
+    due = store.due_deliveries({"test", "other"}, most=4)
+    assert [job.draft.ehr_id for job in due] == ["other", "test", "test"]
