@@ -85,19 +85,19 @@ def visits_in(bundle: Any, read_note: ReadNote, *, ehr_id: str, earlier_notes: i
         subject = reference_of(encounter.get("subject"))
         documents = [r for r in resources if r["resourceType"] == "DocumentReference"]
         here = f"Encounter/{encounter['id']}"
-        mine = [d for d in documents if here in encounters_of(d)]
+        mine, moved = of_visit(documents, here)
         foreign = [d for d in mine if not of_client(d, subject)]
         yield VisitRecord(
             ehr_id=ehr_id,
             encounter=encounter,
             patient=patients.get(subject),
             notes=tuple(read_note(d, binaries) for d in mine if d not in foreign),
-            others=tuple(r for r in shared if _about(r) in (None, subject)),
+            others=tuple(r for r in shared if about(r) in (None, subject)),
             context=_context(
-                [r for r in resources if _about(r) == subject],
+                [r for r in resources if about(r) == subject],
                 tuple(read_note(d, binaries) for d in earlier_documents(documents, encounter)[:earlier_notes]),
             ),
-            problems=(*problems, *map(another_clients, foreign)),
+            problems=(*problems, *moved, *map(another_clients, foreign)),
         )
 
 
@@ -146,6 +146,43 @@ def another_clients(document: Json) -> str:
     return f"{named}: subject: another client than the visit's; it was not used, correct it in the EHR"
 
 
+def of_visit(documents: Sequence[Json], encounter: str) -> tuple[list[Json], list[str]]:
+    """The documents of a visit (`Encounter/id`), and what is said of those of its own that were replaced elsewhere.
+
+    A correction or addendum that names no visit belongs to that of the note it replaces or continues (fhir 2.2, 2.3); a
+    note that was replaced by another visit's is none of this one any more.
+    """
+    mine = {str(d.get("id")): d for d in documents if encounter in encounters_of(d)}
+    moved: set[str] = set()
+    further = [
+        d
+        for d in documents
+        if str(d.get("id")) not in mine and "entered-in-error" not in (d.get("status"), d.get("docStatus"))
+    ]
+    grew = True
+    while grew:
+        grew = False
+        for document in further:
+            logical_id = str(document.get("id"))
+            corrects = continued_by(document) & mine.keys()
+            if corrects and logical_id not in mine and not encounters_of(document):
+                mine[logical_id], grew = document, True
+    for document in further:
+        if encounters_of(document) - {encounter}:
+            moved |= continued_by(document, "replaces") & mine.keys()
+    said = [
+        f"DocumentReference/{each}: was replaced by a note of another visit; it was not used" for each in sorted(moved)
+    ]
+    return [d for logical_id, d in mine.items() if logical_id not in moved], said
+
+
+def continued_by(document: Json, *codes: str) -> set[str]:
+    """The ids of the documents that this one replaces or continues."""
+    relations = [r for r in objects(document.get("relatesTo")) if r.get("code") in (codes or ("replaces", "appends"))]
+    targets = (reference_of(r.get("target")).partition("/") for r in relations)
+    return {logical_id for kind, _, logical_id in targets if kind == "DocumentReference"}
+
+
 def encounters_of(document: Json) -> set[str]:
     """The encounters that a DocumentReference's context names, as `Encounter/id`."""
     context = document.get("context")
@@ -153,8 +190,8 @@ def encounters_of(document: Json) -> set[str]:
     return {reference_of(each) for each in objects(listed)}
 
 
-def _about(resource: Json) -> str | None:
-    """The patient whom a Condition or Coverage is about; None for resources that are about nobody."""
+def about(resource: Json) -> str | None:
+    """The patient whom a Condition, Coverage or Account is about; None for resources that are about nobody."""
     for key in ("subject", "beneficiary", "patient"):
         if key in resource:
             named = resource[key]

@@ -11,9 +11,9 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from fhir_mappings import systems, views
-from fhir_mappings.complaints import Complaints
 from fhir_mappings.records import ContextRecord, Found
 from fhir_mappings.views import Json
+from fhir_mappings.visits import MappedVisit
 from guardrails.codebook import CPT_SYSTEM, HCPCS_SYSTEM
 from guardrails.visit import (
     BusyTime,
@@ -24,7 +24,6 @@ from guardrails.visit import (
     NotLookedUp,
     OtherLine,
     OtherVisit,
-    Visit,
 )
 
 T = TypeVar("T")
@@ -33,11 +32,9 @@ _PLAUSIBLE_CONTACT = timedelta(hours=8)  # a longer period is a chart left open
 _LOOK_BACK = timedelta(days=366)  # what a yearly cap can ask for
 
 
-def to_context(
-    record: ContextRecord, visit: Visit, *, today: date, disclosure_basis: str | None, complaints: Complaints
-) -> Context:
+def to_context(record: ContextRecord, mapped: MappedVisit, *, today: date, disclosure_basis: str | None) -> Context:
     """The context of a visit. A basis for disclosure that the site states as a whole is handed in; a Consent in force is found here."""
-    scope = _Scope(visit, complaints)
+    scope = _Scope(mapped)
     notes = record.earlier_notes
     return Context(
         today=today,
@@ -56,9 +53,14 @@ def to_context(
 class _Scope:
     """Entry by entry; what is about another client, or unusable, is left out with a complaint."""
 
-    def __init__(self, visit: Visit, complaints: Complaints) -> None:
-        self._visit, self._complaints = visit, complaints
-        self._day = visit.date_of_service
+    def __init__(self, mapped: MappedVisit) -> None:
+        self._visit, self._complaints, self._clinicians = mapped.visit, mapped.complaints, mapped.clinicians
+        self._day = mapped.visit.date_of_service
+
+    def _person(self, reference: views.Reference | None) -> str | None:
+        """The Practitioner's id, by whatever reference; None where a role in the record leads to nobody."""
+        clinician = self._clinicians.of(reference) if reference is not None else None
+        return clinician.id if clinician is not None else None
 
     def known(self, found: Found, read: Callable[[Json], Iterator[T]]) -> Known[T] | NotLookedUp:
         if isinstance(found, NotLookedUp):
@@ -92,7 +94,7 @@ class _Scope:
                 date_of_service=day,
                 units=_whole(units),
                 modifiers=tuple(c.code for m in item.modifier for c in m.coding if c.code),
-                clinician_id=rendering.id_of("Practitioner", "PractitionerRole") if rendering else None,
+                clinician_id=self._person(rendering),
                 visit_id=next((v for v in visits if v), None),
             )
 
@@ -113,8 +115,10 @@ class _Scope:
         )
         if day != self._day:
             return
-        people = (p.individual.id_of("Practitioner", "PractitionerRole") for p in other.participant)
-        yield OtherVisit(id=other.id, starts=starts, ends=ends, clinician_ids=tuple(p for p in people if p))
+        staff = [p.individual for p in other.participant if p.individual.id_of("Practitioner", "PractitionerRole")]
+        people = [self._person(each) for each in staff]
+        known = () if None in people else tuple(p for p in people if p)  # of one not known, nobody says it was another
+        yield OtherVisit(id=other.id, starts=starts, ends=ends, clinician_ids=known)
 
     def busy(self, raw: Json) -> Iterator[BusyTime]:
         """A contact of the clinician with another client that day, by its instants alone. One left open for hours says nothing."""
@@ -138,15 +142,13 @@ class _Scope:
             signed = document is not None and document.doc_status in {"final", "amended"}
             if document is not None and signed and document.status == "current" and self._own(document.subject):
                 start = document.context.period.start or document.date
-                yield self._dated(document, "context.period", start, document.context.period.end)
+                yield from self._dated(document, "context.period", start, document.context.period.end)
             return
         plan = self._complaints.read(views.CarePlan, raw)
         if plan is not None and plan.status in {"active", "completed"} and self._own(plan.subject):
             codes = {c.code for a in plan.activity for c in a.detail.code.coding if c.code and c.system in _PROCEDURES}
-            yield replace(
-                self._dated(plan, "period", plan.period.start, plan.period.end),
-                codes=frozenset(c.strip().upper() for c in codes),
-            )
+            for dated in self._dated(plan, "period", plan.period.start, plan.period.end):
+                yield replace(dated, codes=frozenset(c.strip().upper() for c in codes))
 
     def authorization(self, raw: Json) -> Iterator[DatedRecord]:
         """An approved prior authorization."""
@@ -154,14 +156,14 @@ class _Scope:
         if answer is None or not self._own(answer.patient) or answer.use != "preauthorization":
             return
         if answer.status == "active" and answer.outcome == "complete":
-            yield self._dated(answer, "preAuthPeriod", answer.pre_auth_period.start, answer.pre_auth_period.end)
+            yield from self._dated(answer, "preAuthPeriod", answer.pre_auth_period.start, answer.pre_auth_period.end)
 
-    def _dated(self, resource: views.Resource, name: str, start: str | None, end: str | None) -> DatedRecord:
-        return DatedRecord(
-            id=f"{resource.resource_type}/{resource.id}",
-            in_force_from=self._complaints.field(resource, f"{name}.start", start, views.day),
-            in_force_through=self._complaints.field(resource, f"{name}.end", end, views.day),
-        )
+    def _dated(self, resource: views.Resource, name: str, start: str | None, end: str | None) -> Iterator[DatedRecord]:
+        """The days on which it is in force; nothing where a bound cannot be read, which the complaint says."""
+        begins = self._complaints.field(resource, f"{name}.start", start, views.first_day)
+        ends = self._complaints.field(resource, f"{name}.end", end, views.last_day)
+        if (begins or not start) and (ends or not end):
+            yield DatedRecord(id=f"{resource.resource_type}/{resource.id}", in_force_from=begins, in_force_through=ends)
 
     def consent(self, found: Found) -> str | None:
         """The client's consent to use for payment, in force on the date of service, by its id (42 CFR 2.31, 2.33)."""
@@ -176,9 +178,10 @@ class _Scope:
             purposes = {c.code for c in provision.purpose}
             if purposes and not purposes & systems.PAYMENT:
                 continue
-            if not self._dated(consent, "provision.period", provision.period.start, provision.period.end).in_force(
-                self._day
-            ):
+            period = list(self._dated(consent, "provision.period", provision.period.start, provision.period.end))
+            if provision.type == "deny" and not period:  # from when to when, nobody knows
+                return None
+            if not any(dated.in_force(self._day) for dated in period):
                 continue
             if provision.type == "deny":
                 return None

@@ -65,6 +65,9 @@ def _coverage(coverage: views.Coverage, organizations: Mapping[str, views.Organi
 
 
 def _in_force(coverage: views.Coverage, on: date | None, complaints: Complaints) -> bool:
-    start = complaints.field(coverage, "period.start", coverage.period.start, views.day)
-    end = complaints.field(coverage, "period.end", coverage.period.end, views.day)
+    """Of a bound that cannot be read nobody knows whether the date lies within it: the coverage is left out."""
+    start = complaints.field(coverage, "period.start", coverage.period.start, views.first_day)
+    end = complaints.field(coverage, "period.end", coverage.period.end, views.last_day)
+    if (start is None and coverage.period.start) or (end is None and coverage.period.end):
+        return False
     return on is None or ((start is None or start <= on) and (end is None or on <= end))

@@ -25,6 +25,7 @@ from guardrails.visit import (
 
 _STATUSES = {"current", "superseded", "entered-in-error"}
 _SIGNED = {"final", "amended", None}
+_CLINICAL = ("Practitioner", "PractitionerRole")
 _Document = tuple[views.DocumentReference, NoteRecord]
 
 
@@ -47,9 +48,8 @@ def note_set(
     links = _Links(documents)
     notes = []
     for document, record in documents:
-        author, by_author = _author(document, clinicians, performer)
-        signed_by_another_document = document.id in links.signed
-        status, why = _status(document, record, links, by_author or signed_by_another_document)
+        author, signed = _author(document, links.signatures.get(document.id, ()), clinicians, performer)
+        status, why = _status(document, record, links, signed)
         notes.append(_note(document, record, status, why, author, zone))
     unusable = (_unusable(r) for d, r in read if d is None)
     return NoteSet((*notes, *unusable))
@@ -71,9 +71,10 @@ class _Links:
                 successors.setdefault(target, set()).add(logical_id)
         self.replaced = frozenset(successors)
         self.circular = frozenset(n for n in successors if _reaches(n, n, successors))
-        self.signed = frozenset(
-            t for d, _ in standing.values() if d.doc_status in _SIGNED and d.author for t in _targets(d, "signs")
-        )
+        self.signatures: dict[str, tuple[views.Reference, ...]] = {}
+        for document, _ in standing.values():
+            for target in _targets(document, "signs") if document.doc_status in _SIGNED else ():
+                self.signatures[target] = (*self.signatures.get(target, ()), *document.author)
         self.renditions = self._renditions(standing)
 
     def _renditions(self, standing: Mapping[str, _Document]) -> frozenset[str]:
@@ -119,21 +120,30 @@ def _reaches(start: str, goal: str, successors: Mapping[str, set[str]]) -> bool:
 
 
 def _author(
-    document: views.DocumentReference, clinicians: Clinicians, performer: Clinician | None
+    document: views.DocumentReference,
+    signatures: Sequence[views.Reference],
+    clinicians: Clinicians,
+    performer: Clinician | None,
 ) -> tuple[Clinician | None, bool]:
-    """Who wrote the note, and whether the EHR says that this person signed it.
+    """Who wrote the note, and whether the EHR says that this person signed it, in it or in a document that signs it.
 
-    A scribe writes, the clinician who did the work signs: then the signer counts as author. A signature by anybody else
-    is none of the author's (domain 4.8).
+    A scribe writes, the clinician who did the work signs: then the signer counts as author. A signature by anybody else,
+    an organization, the client, or somebody of whom nothing can be read, is none of the author's (domain 4.8).
     """
     author = clinicians.first(document.author)
-    if document.authenticator is None or not document.authenticator.reference:
-        return author, False
-    signer = clinicians.of(document.authenticator)
-    if signer is None or author is None or signer.id == author.id:
-        return author or signer, True
-    if performer is not None and signer.id == performer.id:
-        return signer, True
+    written_by = {each.reference for each in document.author}
+    for signature in (document.authenticator, *signatures):
+        if signature is None or not signature.reference:
+            continue
+        signer = clinicians.of(signature)
+        if signer is None:
+            if author is None and signature.reference in written_by and signature.id_of(*_CLINICAL):
+                return None, True  # whoever it is, it is the same
+            continue
+        if author is None or signer.id == author.id:
+            return author or signer, True
+        if performer is not None and signer.id == performer.id:
+            return signer, True
     return author, False
 
 

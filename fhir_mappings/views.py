@@ -7,6 +7,8 @@ be used, naming resource and field, and never any value.
 from __future__ import annotations
 
 import re
+from calendar import monthrange
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeGuard, TypeVar
@@ -93,9 +95,9 @@ class Reference(View):
     display: Text | None = None
 
     def id_of(self, *kinds: str) -> str | None:
-        """The logical id, if the reference is to one of these resource types."""
-        parts = (self.reference or "").split("/_history/")[0].rsplit("/", 2)
-        return parts[-1] if len(parts) >= 2 and parts[-2] in kinds else None
+        """The logical id, if the reference is to one of these resource types, and not on another server."""
+        kind, _, logical_id = _local(self.reference).partition("/")
+        return logical_id if logical_id and kind in kinds else None
 
 
 class Identifier(View):
@@ -217,7 +219,7 @@ class RelatesTo(View):
 
 
 class DocumentReference(Resource):
-    status: Text = "current"
+    status: Text = ""
     doc_status: Text | None = Field(None, alias="docStatus")
     type: Concept = Concept()
     category: list[Concept] = []
@@ -439,9 +441,37 @@ def objects(value: object) -> list[Json]:
 
 
 def reference_of(value: object) -> str:
-    """`Type/id` of a raw Reference, without base or version; empty where there is none."""
+    """`Type/id` of a raw Reference, without version; a URL where it is on another server; empty where there is none."""
     text = value.get("reference") if isinstance(value, dict) else None
-    return "/".join(str(text).split("/_history/")[0].rsplit("/", 2)[-2:]) if text else ""
+    return _local(text) if isinstance(text, str) else ""
+
+
+def _local(reference: str | None) -> str:
+    """A URL stays whole: the resource of that type and id on our own server is another one (fhir 2.6)."""
+    text = (reference or "").strip().split("/_history/")[0]
+    return text if is_elsewhere(text) else "/".join(text.rsplit("/", 2)[-2:])
+
+
+def is_elsewhere(reference: object) -> bool:
+    """Whether a reference leads to another server; those to the EHR's own base were made relative when they were read."""
+    return isinstance(reference, str) and "://" in reference
+
+
+def elsewhere(resource: Json) -> list[str]:
+    """The fields of a resource that refer to another server, such as `context.encounter`."""
+    return sorted({path for path, reference in _references(resource, "") if is_elsewhere(reference)})
+
+
+def _references(value: object, path: str) -> Iterator[tuple[str, object]]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _references(each, path)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key == "reference":
+                yield path, each
+            else:
+                yield from _references(each, f"{path}.{key}" if path else key)
 
 
 def instant(text: str | None) -> datetime | None:
@@ -477,3 +507,26 @@ def day(text: str | None) -> date | None:
         date.fromisoformat(text + "-01-01" if len(text) == 4 else text + "-01")
         return None
     return date.fromisoformat(text[:10])
+
+
+def first_day(text: str | None) -> date | None:
+    """The date of a FHIR date or dateTime; of a year or a month alone its first day; None where it is absent.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    whole = day(text)
+    return date.fromisoformat(f"{text}-01-01"[:10]) if text and whole is None else whole
+
+
+def last_day(text: str | None) -> date | None:
+    """The date of a FHIR date or dateTime; of a year or a month alone its last day; None where it is absent.
+
+    Raises:
+        ValueError: it is no date.
+    """
+    first = first_day(text)
+    if first is None or text is None or len(text) > 7:
+        return first
+    month = 12 if len(text) == 4 else first.month
+    return date(first.year, month, monthrange(first.year, month)[1])

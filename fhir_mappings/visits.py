@@ -18,10 +18,11 @@ from guardrails.visit import Clinician, Coverage, Diagnosis, Label, Visit, Visit
 
 @dataclass(frozen=True, slots=True)
 class MappedVisit:
-    """A visit and what of its record could not be used."""
+    """A visit, what of its record could not be used, and the clinicians that the record names."""
 
     visit: Visit
     complaints: Complaints
+    clinicians: Clinicians
 
 
 def to_visit(record: VisitRecord, options: SiteOptions, codebook: Codebook) -> MappedVisit:
@@ -38,6 +39,10 @@ class _Mapper:
         self.record, self.options = record, options
         self.complaints = complaints = Complaints(record.problems)
         self.encounter = views.read(views.Encounter, record.encounter)
+        for resource in (record.encounter, *record.others, *(note.document for note in record.notes)):
+            for field in views.elsewhere(resource):
+                named = f"{resource.get('resourceType')}/{resource.get('id')}"
+                complaints.add(f"{named}: {field}: refers to another server; what it names was not used")
         self.organizations = complaints.by_id(views.Organization, record.of("Organization"))
         self.locations = complaints.by_id(views.Location, record.of("Location"))
         self.conditions = complaints.by_id(views.Condition, record.of("Condition"))
@@ -58,6 +63,7 @@ class _Mapper:
         performer = self._performer()
         diagnoses = self._diagnoses()
         payers, order_known = self._coverages(day)
+        died, died_undated = self._death(patient, day)
         visit = Visit(
             ehr_id=self.record.ehr_id,
             id=encounter.id,
@@ -71,15 +77,11 @@ class _Mapper:
             client_birth_date=complaints.field(patient, "birthDate", patient.birth_date, views.day)
             if patient
             else None,
-            client_deceased=complaints.field(patient, "deceasedDateTime", patient.deceased, views.day)
-            if patient
-            else None,
-            client_died_undated=bool(patient and patient.is_deceased and not patient.deceased),
+            client_deceased=died,
+            client_died_undated=died_undated,
             rendering=performer,
             place_of_service=self._place(location),
-            billing_provider=self.options.billing_provider
-            or reference_of(encounter.service_provider.model_dump())
-            or None,
+            billing_provider=self.options.billing_provider or self._service_provider() or None,
             version=encounter.meta.version_id or "",
             diagnoses=diagnoses,
             coverage=payers[0] if payers else Coverage(),
@@ -88,7 +90,7 @@ class _Mapper:
             notes=note_set(self.record.notes, self.clinicians, performer, ZoneInfo(zone) if zone else None, complaints),
             labels=self._labels(patient, location, performer, diagnoses),
         )
-        return MappedVisit(visit, complaints)
+        return MappedVisit(visit, complaints, self.clinicians)
 
     def _labels(
         self,
@@ -106,7 +108,7 @@ class _Mapper:
         involved = {
             f"Location/{location.id}" if location else "",
             f"Practitioner/{performer.id}" if performer else "",
-            reference_of(self.encounter.service_provider.model_dump()),
+            self._service_provider(),
         }
         return labels | {Label.PART_2.value} if involved & self.options.part2_programs else labels
 
@@ -127,6 +129,17 @@ class _Mapper:
         return (
             self.complaints.field(self.encounter, "period.start", text, views.day) if text and len(text) <= 10 else None
         )
+
+    def _death(self, patient: views.Patient | None, on: date | None) -> tuple[date | None, bool]:
+        """When the client died, and whether that may have been before the visit without anybody knowing: of a year or a
+        month that the visit lies in, or a date that cannot be read."""
+        if patient is None or not (patient.deceased or patient.is_deceased):
+            return None, False
+        first = self.complaints.field(patient, "deceasedDateTime", patient.deceased, views.first_day)
+        last = self.complaints.field(patient, "deceasedDateTime", patient.deceased, views.last_day)
+        if first is None or last is None:
+            return None, True
+        return (None, True) if first != last and (on is None or first <= on <= last) else (last, False)
 
     def _location(self) -> views.Location | None:
         ids = [each.location.id_of("Location") for each in self.encounter.location]
@@ -157,6 +170,10 @@ class _Mapper:
             return configured
         codes = (c for concept in location.type for c in concept.coding)
         return next((c.code for c in codes if systems.canonical(c.system) == systems.PLACE_OF_SERVICE and c.code), None)
+
+    def _service_provider(self) -> str:
+        named = reference_of(self.encounter.service_provider.model_dump())
+        return "" if views.is_elsewhere(named) else named
 
     def _performer(self) -> Clinician | None:
         """The primary performer (PPRF), else the only individual."""
@@ -191,6 +208,9 @@ class _Mapper:
         accounts = self.complaints.by_id(views.Account, self.record.of("Account"))
         named = [each.id_of("Account") for each in self.encounter.account]
         of_visit = [accounts[n] for n in named if n in accounts]
+        for account in [each for each in of_visit if each.status == "entered-in-error"]:
+            of_visit.remove(account)
+            self.complaints.add(f"Account/{account.id}: entered in error; its order of payers was not used")
         return coverages.in_order(found, of_visit, self.organizations, on, self.complaints)
 
 

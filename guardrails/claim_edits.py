@@ -89,6 +89,14 @@ ALREADY_CLAIMED = rule(
     cured_by=CuredBy.NOBODY,
 )
 
+PERHAPS_CLAIMED = rule(
+    "EDIT-051",
+    Effect.HOLD,
+    "The same service of this date is on another claim of this client that does not say which clinician gave it.",
+    authority="domain X-E37; design: law 4",
+    cured_by=CuredBy.CODER,
+)
+
 _SAID_TWICE = frozenset({"76", "77", "59", "XE", "XP", "XS", "XU"})  # modifiers that tell a second service from a slip
 # Lines without minutes of their own do not take part in overlaps (OV-02).
 _NO_MINUTES = frozenset({UnitRule.INSTRUMENT, UnitRule.PER_DIEM, UnitRule.PER_MONTH, UnitRule.UNDECIDED})
@@ -124,8 +132,9 @@ def across_lines(
     for candidate, finding in list(pair_edits.of_pairs(standing, found_on, codebook.edits, policy, on)):
         add(candidate, finding)
     for candidate in standing:
-        if _already_claimed(candidate, visit, context):
-            add(candidate, found(ALREADY_CLAIMED))
+        claimed = _already_claimed(candidate, visit, context)
+        if claimed is not None:
+            add(candidate, found(claimed))
         for finding in pair_edits.of_other_claims(candidate, visit, context, codebook.edits, policy):
             add(candidate, finding)
     for candidate in standing:  # last: an add-on asks whether its primary stands after all else
@@ -281,14 +290,17 @@ def _is_primary(code: Code, add_on: Code) -> bool:
     return code.code in add_on.add_on_to or ("E/M" in add_on.add_on_to and code.service == "evaluation_and_management")
 
 
-def _already_claimed(candidate: Examined, visit: Visit, context: Context) -> bool:
+def _already_claimed(candidate: Examined, visit: Visit, context: Context) -> Rule | None:
     scope = context.client_lines
     if not isinstance(scope, Known) or candidate.line is None:
-        return False
-    return any(
-        line.code == candidate.code.code
-        and line.date_of_service == visit.date_of_service
-        and line.clinician_id == candidate.line.rendering_id
-        and line.visit_id != visit.id
+        return None
+    by = {
+        line.clinician_id
         for line in scope.values
-    )
+        if line.code == candidate.code.code
+        and line.date_of_service == visit.date_of_service
+        and line.visit_id != visit.id
+    }
+    if candidate.line.rendering_id in by:
+        return ALREADY_CLAIMED
+    return PERHAPS_CLAIMED if None in by else None

@@ -104,13 +104,7 @@ def understand(site: Site, record: VisitRecord) -> Understood:
     visit = mapped.visit
     policy = site.policy or site.payers.policy_for(visit.coverage, visit.ehr_id, visit.date_of_service)
     today = site.today() if site.today else datetime.now(ZoneInfo(visit.zone) if visit.zone else UTC).date()
-    context = to_context(
-        record.context,
-        visit,
-        today=today,
-        disclosure_basis=_basis_of_site(site.settings.ehr),
-        complaints=mapped.complaints,
-    )
+    context = to_context(record.context, mapped, today=today, disclosure_basis=_basis_of_site(site.settings.ehr))
     readings = {} if stopped(visit, context) else read_notes(visit, site.codebook)
     return Understood(
         visit,

@@ -10,14 +10,16 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import tenacity
 
-from fhir_mappings.views import Json, UnusableResource, cleaned, is_id, is_type, objects
+from fhir_mappings.views import Json, UnusableResource, cleaned, is_elsewhere, is_id, is_type, objects
 from plugin.ehr import errors
 from plugin.ehr.tokens import Bearer, FixedToken, TokenSource
 from plugin.ehr.urls import resolve
@@ -244,13 +246,26 @@ class FhirClient:
         if "json" not in response.headers.get("content-type", ""):
             raise errors.NotFhir(f"{what}: the answer is not JSON; is the base URL right, or a login page in the way?")
         try:
-            body = cleaned(response.json())
+            body = self._at_home(cleaned(response.json()))
         except (RecursionError, UnusableResource):
             raise errors.NotFhir(f"{what}: the answer is nested too deeply") from None
         except ValueError:
             raise errors.NotFhir(f"{what}: the answer is not valid JSON") from None
         if not isinstance(body, dict) or not is_type(body.get("resourceType")):
             raise errors.NotFhir(f"{what}: the answer is JSON, but no FHIR resource")
+        return body
+
+    def _at_home(self, value: Any) -> Any:
+        """The same JSON with references under the EHR's own base, however written, as `Type/id`; the others stay as they are."""
+        if isinstance(value, list):
+            return [self._at_home(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        body = {key: self._at_home(each) for key, each in value.items()}
+        if is_elsewhere(body.get("reference")):
+            with suppress(errors.UnsafeUrl):
+                url = resolve(self.base, body["reference"], self._trusted)
+                body["reference"] = urlsplit(url).path.removeprefix(urlsplit(f"{self.base}/").path)
         return body
 
     def _send(
@@ -318,7 +333,7 @@ class FhirClient:
             return
         detail = _issues(response)
         said = f"{what}: the EHR answered {status}{detail}{_ADVICE.get(status, _ADVICE_500 if status >= 500 else '')}"
-        if status == 429 or (status == 503 and "retry-after" in response.headers):
+        if status == 429 or (status == 503 and repeatable and "retry-after" in response.headers):
             raise _Again(errors.Throttled(said), _retry_after(response))
         if status in _RETRIED:
             if repeatable:

@@ -83,14 +83,11 @@ class Surroundings:
         switched_off = self._asked(LookUp.CLINICIAN_DAY)
         if switched_off:
             return switched_off
-        clinicians = [
-            reference
-            for each in objects(encounter.get("participant"))
-            if (reference := reference_of(each.get("individual"))).startswith(("Practitioner/", "PractitionerRole/"))
-        ]
-        if not clinicians:
-            return NotLookedUp("the Encounter names no clinician")
-        return self._encounters_of("participant", clinicians[0], encounter)
+        clinician = _primary(encounter)
+        if clinician is None:
+            return NotLookedUp("the Encounter names no primary clinician")
+        found = self._encounters_of("participant", clinician, encounter)
+        return found if isinstance(found, NotLookedUp) else tuple(e for e in found if clinician in _staff(e))
 
     def _encounters_of(self, whose: str, reference: str, encounter: Json) -> Found:
         period = encounter.get("period")
@@ -129,6 +126,24 @@ class Surroundings:
             return found
         latest = earlier_documents(found, encounter)[: self._limits.earlier_notes]
         return tuple(read_note(d) for d in latest if any(_may_be_equal(d, own) for own in notes))
+
+
+def _staff(encounter: Json) -> list[str]:
+    """The references of the clinicians who took part."""
+    named = (reference_of(each.get("individual")) for each in objects(encounter.get("participant")))
+    return [n for n in named if n.startswith(("Practitioner/", "PractitionerRole/"))]
+
+
+def _primary(encounter: Json) -> str | None:
+    """The reference of who renders, as the mapping chooses: the primary performer (PPRF), else the only individual."""
+    performers = [
+        each
+        for each in objects(encounter.get("participant"))
+        for kind in objects(each.get("type"))
+        if any(coding.get("code") == "PPRF" for coding in objects(kind.get("coding")))
+    ]
+    primary, staff = _staff({"participant": performers}), _staff(encounter)
+    return next(iter(primary or (staff if len(staff) == 1 else [])), None)
 
 
 def scopes_allow(scopes: frozenset[str] | None, kind: str, *, write: bool = False) -> bool:

@@ -7,9 +7,10 @@ parameter, the patient's clinical notes are searched and filtered here. What com
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from fhir_mappings import views
-from fhir_mappings.bundles import another_clients, encounters_of, of_client
+from fhir_mappings.bundles import about, another_clients, of_client, of_visit
 from fhir_mappings.records import NoteRecord, VisitRecord
 from fhir_mappings.views import Json, objects, reference_of
 from plugin.ehr import errors
@@ -65,7 +66,7 @@ class VisitReader:
         encounter = self.client.read("Encounter", encounter_id)
         patient_reference = reference_of(encounter.get("subject"))
         patient = self._optional(patient_reference, problems)
-        found = self._documents(encounter_id, patient_reference)
+        found = self._documents(encounter_id, patient_reference, problems)
         documents = [d for d in found if of_client(d, patient_reference)]
         problems += [another_clients(d) for d in found if d not in documents]
         others = tuple(self._around(encounter, patient_reference, documents, problems))
@@ -82,13 +83,23 @@ class VisitReader:
             not_looked_up=frozenset(p.partition(":")[0] for p in problems if p.startswith(("Coverage:", "Condition:"))),
         )
 
-    def _documents(self, encounter_id: str, patient: str) -> list[Json]:
-        if self.capabilities.searches_by("DocumentReference", "encounter"):
+    def _documents(self, encounter_id: str, patient: str, problems: list[str]) -> list[Json]:
+        """The visit's documents, and what corrects or continues them without naming it, where the server can be asked."""
+        searches_by = partial(self.capabilities.searches_by, "DocumentReference")
+        if searches_by("encounter"):
             parameters = {"encounter": f"Encounter/{encounter_id}"} | ({"patient": patient} if patient else {})
         else:
             parameters = {"patient": patient, "category": NOTE_CATEGORY}
-        found = self.client.search("DocumentReference", parameters, fresh=True)
-        return [d for d in found if f"Encounter/{encounter_id}" in encounters_of(d)]
+        found = {str(d.get("id")): d for d in self.client.search("DocumentReference", parameters, fresh=True)}
+        asked: set[str] = set()
+        while searches_by("encounter") and searches_by("relatesto") and (related := found.keys() - asked):
+            asked |= related
+            targets = ",".join(f"DocumentReference/{each}" for each in sorted(related) if views.is_id(each))
+            for each in self.client.search("DocumentReference", {"relatesto": targets}, fresh=True):
+                found.setdefault(str(each.get("id")), each)
+        mine, moved = of_visit(list(found.values()), f"Encounter/{encounter_id}")
+        problems += moved
+        return mine
 
     def _note(self, document: Json) -> NoteRecord:
         return self._notes.record(document, self._fetched)
@@ -128,6 +139,9 @@ class VisitReader:
             read = self._deciding if reference.startswith("Account/") else self._optional
             resource = read(reference, problems)
             if resource is None:
+                continue
+            if about(resource) not in (None, patient):
+                problems.append(f"{reference}: is about another client; it was not used, correct it in the EHR")
                 continue
             yield resource
             further = reference_of(resource.get(followed.get(str(resource.get("resourceType")), "")))

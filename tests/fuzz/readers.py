@@ -210,10 +210,9 @@ def _bundle(rng: random.Random) -> None:
         mapped = to_visit(record, SiteOptions(zone="America/New_York"), BOOK)
         to_context(
             record.context,
-            mapped.visit,
+            mapped,
             today=date(2026, 11, 23),
             disclosure_basis=None,
-            complaints=mapped.complaints,
         )
         "\n".join(mapped.complaints.said).encode()  # what is said can be printed
 

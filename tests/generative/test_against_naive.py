@@ -102,6 +102,6 @@ def test_edits_agree_on_random_sets_of_lines() -> None:
 @pytest.mark.parametrize("name", ["_clash", "_identical", "_add_on", "_already_claimed"])
 def test_a_broken_edit_does_not_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Any edit that is switched off makes the two differ."""
-    silent: object = {"_add_on": [], "_clash": None}.get(name, False)
+    silent: object = {"_add_on": [], "_identical": False}.get(name)
     monkeypatch.setattr(claim_edits, name, lambda *_: silent)
     assert compare.run(1_500, seed=20_000_000).differ

@@ -365,3 +365,38 @@ def test_a_server_without_conditions_by_tag_gets_the_provenance_all_the_same(
     explained(client)
     assert [r.path.rpartition("/")[2] for r in scripted.requests[2:]] == ["Provenance", "Provenance"]
     assert "if-none-exist" not in scripted.requests[3].headers
+
+
+def test_a_write_that_a_gateway_asks_to_repeat_is_not(client: FhirClient, scripted: ScriptedServer) -> None:
+    """503 with Retry-After: the server behind it may have written; whoever asked looks first (fhir 4.1)."""
+    scripted.script(Answer(503, {}, {"Retry-After": "1"}), Answer(201, PATIENT))
+    with pytest.raises(errors.OutcomeUnknown):
+        client.create(PATIENT)
+    assert len(scripted.requests) == 1
+    scripted.script(Answer(503, {}, {"Retry-After": "1"}), Answer(200, PATIENT))
+    assert client.read("Patient", "1")["id"] == "1"
+
+
+def test_references_under_the_ehrs_own_base_are_its_own_and_others_are_not(
+    client: FhirClient, scripted: ScriptedServer
+) -> None:
+    """However it writes them they name its resources; what names another server stays as it is (fhir 2.6)."""
+    other = "https://other.example/fhir/Patient/1"
+    scripted.script(
+        Answer(
+            200,
+            {
+                "resourceType": "Encounter",
+                "id": "e",
+                "subject": {"reference": f"{scripted.base}/Patient/1"},
+                "participant": [{"individual": {"reference": f"{scripted.base}/Practitioner/p/_history/2"}}],
+                "partOf": {"reference": other},
+                "serviceProvider": {"reference": "Organization/7"},
+            },
+        )
+    )
+    read = client.read("Encounter", "e")
+    assert read["subject"] == {"reference": "Patient/1"}
+    assert read["participant"] == [{"individual": {"reference": "Practitioner/p/_history/2"}}]
+    assert read["partOf"] == {"reference": other}
+    assert read["serviceProvider"] == {"reference": "Organization/7"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -114,3 +115,121 @@ def test_a_start_that_cannot_be_read_is_named_and_never_guessed(book: Codebook, 
     visit, problems = mapped(book, document(), period={"start": start})
     assert visit.date_of_service is None
     assert any(p.startswith("Encounter/e: period.start:") and start not in p for p in problems)
+
+
+def test_what_a_reference_to_another_server_names_is_not_used(book: Codebook) -> None:
+    """There may be a resource of that type and id here too, and it is another: client, clinician, payer and note (fhir 2.6)."""
+    there = "https://other.example/fhir"
+    context = {"encounter": [{"reference": f"{there}/Encounter/e"}]}
+    visit, said = mapped(
+        book,
+        document(context=context, authenticator={"reference": f"{there}/Practitioner/p"}),
+        text="Individual skills training went well.",
+        subject={"reference": f"{there}/Patient/1"},
+        serviceProvider={"reference": f"{there}/Organization/7"},
+        participant=[{"individual": {"reference": f"{there}/Practitioner/p"}}],
+    )
+    assert (visit.client_id, visit.billing_provider, visit.rendering) == ("", None, None)
+    assert [n.status for n in visit.notes] == [NoteStatus.UNSIGNED]
+    elsewhere = "refers to another server; what it names was not used"
+    assert said == (
+        f"Encounter/e: participant.individual: {elsewhere}",
+        f"Encounter/e: serviceProvider: {elsewhere}",
+        f"Encounter/e: subject: {elsewhere}",
+        f"DocumentReference/n: authenticator: {elsewhere}",
+        f"DocumentReference/n: context.encounter: {elsewhere}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("patient", "died", "undated"),
+    [
+        ({"deceasedDateTime": "2026-02"}, date(2026, 2, 28), False),
+        ({"deceasedDateTime": "2025"}, date(2025, 12, 31), False),
+        ({"deceasedDateTime": "2026-03"}, None, True),
+        ({"deceasedDateTime": "2026"}, None, True),
+        ({"deceasedDateTime": "2026-04"}, date(2026, 4, 30), False),
+        ({"deceasedDateTime": "last spring"}, None, True),
+        ({"deceasedDateTime": "2026-03-01"}, date(2026, 3, 1), False),
+        ({"deceasedBoolean": True}, None, True),
+        ({"deceasedBoolean": False}, None, False),
+        ({}, None, False),
+    ],
+)
+def test_a_death_known_to_the_month_is_a_death(book: Codebook, patient: Json, died: date | None, undated: bool) -> None:
+    """Before the visit's month it was before the visit; within it nobody knows, and a person looks."""
+    visit, _ = around(book, {"resourceType": "Patient", "id": "1", **patient})
+    assert (visit.client_deceased, visit.client_died_undated) == (died, undated)
+
+
+@pytest.mark.parametrize(
+    ("period", "payer"),
+    [
+        ({"end": "2025-12"}, "https://payers|2"),
+        ({"end": "12/31/2025"}, "https://payers|2"),
+        ({"start": "2026-04"}, "https://payers|2"),
+        ({"start": "soon"}, "https://payers|2"),
+        ({"end": "2026-03"}, "https://payers|1"),
+        ({"start": "2026", "end": "2026"}, "https://payers|1"),
+        ({}, "https://payers|1"),
+    ],
+)
+def test_a_coverage_that_ended_in_a_month_has_ended(book: Codebook, period: Json, payer: str) -> None:
+    """The first payer whose coverage is known to be in force on the date of service, never one whose end nobody can read."""
+    visit, _ = around(book, None, *coverages({"period": period}, {}))
+    assert visit.coverage.payer == payer
+
+
+@pytest.mark.parametrize(
+    ("status", "payer"), [("active", "https://payers|2"), ("entered-in-error", "https://payers|1")]
+)
+def test_an_account_entered_in_error_does_not_say_who_pays_first(book: Codebook, status: str, payer: str) -> None:
+    """The coverages' own order holds then, and the complaint says why."""
+    account = {
+        "resourceType": "Account",
+        "id": "a",
+        "status": status,
+        "coverage": [{"coverage": {"reference": f"Coverage/{n}"}, "priority": 3 - n} for n in (1, 2)],
+    }
+    visit, said = around(book, None, *coverages({}, {}), account, account=[{"reference": "Account/a"}])
+    assert visit.coverage.payer == payer
+    assert ("Account/a: entered in error; its order of payers was not used" in said) is (status != "active")
+
+
+def coverages(*changes: Json) -> list[Json]:
+    """Coverages of client 1 in their order, each with a payer of its own."""
+    made: list[Json] = []
+    for number, each in enumerate(changes, 1):
+        payer = {"identifier": [{"system": "https://payers", "value": str(number)}]}
+        made.append({"resourceType": "Organization", "id": f"o{number}", **payer})
+        made.append(
+            {
+                "resourceType": "Coverage",
+                "id": str(number),
+                "status": "active",
+                "order": number,
+                "beneficiary": {"reference": "Patient/1"},
+                "payor": [{"reference": f"Organization/o{number}"}],
+                **each,
+            }
+        )
+    return made
+
+
+def around(book: Codebook, patient: Json | None, *others: Json, **encounter: Any) -> tuple[Visit, tuple[str, ...]]:
+    """A finished visit with what its record holds beside it."""
+    record = VisitRecord(
+        ehr_id="t",
+        encounter={
+            "resourceType": "Encounter",
+            "id": "e",
+            "status": "finished",
+            "subject": {"reference": "Patient/1"},
+            "period": {"start": "2026-03-02T13:55:00-05:00"},
+            **encounter,
+        },
+        patient=patient,
+        others=others,
+    )
+    result = to_visit(record, SiteOptions(zone="America/New_York"), book)
+    return result.visit, tuple(result.complaints.said)

@@ -150,3 +150,35 @@ def test_an_id_that_is_none_is_not_shown(book: Codebook) -> None:
     odd.document["id"] = "Wendell Ostrava"
     assert statuses(book, odd) == {"without-id": "unreadable"}
     assert "Wendell" not in another_clients(odd.document)
+
+
+@pytest.mark.parametrize(
+    ("authenticator", "expected"),
+    [
+        (by("p"), "signed"),
+        (by("somebody-else"), "unsigned"),
+        ({"reference": "Organization/clinic"}, "unsigned"),
+        ({"reference": "PractitionerRole/nobody-could-read"}, "unsigned"),
+        ({"reference": "Patient/1"}, "unsigned"),
+        ({"display": "Dana"}, "unsigned"),
+    ],
+)
+def test_a_signature_counts_if_it_is_the_authors(book: Codebook, authenticator: Json, expected: str) -> None:
+    """Not a clinic's, not the client's, and not somebody's of whom nothing can be read (domain 4.8)."""
+    assert statuses(book, document("a", authenticator=authenticator)) == {"a": expected}
+
+
+def test_a_role_that_cannot_be_read_signs_what_it_wrote(book: Codebook) -> None:
+    """Whoever it is, author and signer are the same."""
+    role = {"reference": "PractitionerRole/r"}
+    assert statuses(book, document("a", author=[role], authenticator=role)) == {"a": "signed"}
+
+
+@pytest.mark.parametrize(
+    ("signer", "expected"), [("Practitioner/p", "signed"), ("Patient/1", "unsigned"), ("Practitioner/q", "unsigned")]
+)
+def test_a_document_that_signs_is_its_authors_signature(book: Codebook, signer: str, expected: str) -> None:
+    """The client's own signature page makes no clinician's note signed."""
+    note = document("a", authenticator=None, docStatus=None)
+    page = document("b", relates=("signs", "a"), author=[{"reference": signer}], authenticator=None)
+    assert statuses(book, note, page)["a"] == expected

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from fhir_mappings.complaints import Complaints
 from fhir_mappings.context import to_context
 from fhir_mappings.identifiers import identifiers_of
 from fhir_mappings.records import SiteOptions
@@ -85,6 +84,6 @@ def test_every_published_example_is_read_or_complained_about(found: list[tuple[s
         records = bundle_records(settings, {**base, "entry": [*entries, entry]})
         record = next(r for r in records if r.encounter["id"] == "h2014-45-minutes")
         mapped = to_visit(record, SiteOptions(), book)
-        to_context(record.context, mapped.visit, today=TODAY.today, disclosure_basis=None, complaints=Complaints())
+        to_context(record.context, mapped, today=TODAY.today, disclosure_basis=None)
         identifiers_of(record)
         assert [n.text for n in mapped.visit.notes.evidence], f"{package}: {example['resourceType']}"

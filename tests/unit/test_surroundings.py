@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from fhir_mappings import views
+from fhir_mappings.clinicians import Clinicians
 from fhir_mappings.complaints import Complaints
 from fhir_mappings.context import to_context
 from fhir_mappings.records import ContextRecord, NoteRecord
-from guardrails import Context
+from fhir_mappings.visits import MappedVisit
+from guardrails import Context, codebook
 from guardrails.codebook import HCPCS_SYSTEM
 from guardrails.visit import EarlierNote, Known, NotLookedUp
 from plugin.ehr.surroundings import scopes_allow
@@ -19,14 +22,15 @@ from tests.conftest import BACHELOR, DAY, TODAY, Prove, a_note, a_visit, asked, 
 
 Json = dict[str, Any]
 PATIENT = {"reference": "Patient/client-1"}
+ROLE = {"resourceType": "PractitionerRole", "id": "role-of-p", "practitioner": {"reference": "Practitioner/p"}}
 
 
 def context(**found: Any) -> Context:
     """The context of the test visit with these resources around it."""
-    record = ContextRecord(**found)
-    return to_context(
-        record, a_visit(rendering=BACHELOR), today=date(2026, 3, 9), disclosure_basis=None, complaints=Complaints()
-    )
+    roles = {"role-of-p": views.read(views.PractitionerRole, ROLE)}
+    visit = a_visit(rendering=BACHELOR)
+    mapped = MappedVisit(visit, Complaints(), Clinicians({}, roles, codebook.load()))
+    return to_context(ContextRecord(**found), mapped, today=date(2026, 3, 9), disclosure_basis=None)
 
 
 def claim(**changes: Any) -> Json:
@@ -289,3 +293,99 @@ def test_an_addendum_that_states_another_time_holds(prove: Prove, stop: str, out
 def test_scopes_say_what_may_be_asked_for(scopes: set[str] | None, kind: str, write: bool, allowed: bool) -> None:
     """SMART v1 and v2, wildcards too; scopes that nobody told us are tried out."""
     assert scopes_allow(frozenset(scopes) if scopes is not None else None, kind, write=write) is allowed
+
+
+@pytest.mark.parametrize(
+    ("provider", "clinician"),
+    [
+        ({"reference": "Practitioner/p"}, "p"),
+        ({"reference": "PractitionerRole/role-of-p"}, "p"),
+        ({"reference": "PractitionerRole/of-nobody-known"}, None),
+        ({"reference": "https://other.example/fhir/Practitioner/p"}, None),
+    ],
+)
+def test_who_gave_another_claims_line_is_a_person_by_whatever_reference(provider: Json, clinician: str | None) -> None:
+    """A role leads to its practitioner; one that leads to nobody names nobody."""
+    scope = context(claims=(claim(careTeam=[{"sequence": 1, "provider": provider}]),)).client_lines
+    assert isinstance(scope, Known)
+    assert [line.clinician_id for line in scope.values] == [clinician]
+
+
+@pytest.mark.parametrize(
+    ("people", "known"),
+    [
+        (["Practitioner/p", "PractitionerRole/role-of-p"], ("p", "p")),
+        (["Practitioner/q", "PractitionerRole/of-nobody-known"], ()),
+        (["RelatedPerson/mother", "Practitioner/q"], ("q",)),
+    ],
+)
+def test_of_a_visit_with_somebody_unknown_nobody_says_that_it_was_anothers(
+    people: list[str], known: tuple[str, ...]
+) -> None:
+    """It may have been this clinician's own."""
+    other = {
+        "resourceType": "Encounter",
+        "id": "other",
+        "status": "finished",
+        "subject": PATIENT,
+        "period": {"start": "2026-03-02T14:00:00-05:00", "end": "2026-03-02T15:00:00-05:00"},
+        "participant": [{"individual": {"reference": each}} for each in people],
+    }
+    scope = context(encounters=(other,)).same_day_visits
+    assert isinstance(scope, Known)
+    assert [v.clinician_ids for v in scope.values] == [known]
+
+
+@pytest.mark.parametrize(
+    ("end", "in_force"),
+    [
+        ("2025-12", False),
+        ("2025", False),
+        ("12/31/2025", False),
+        ("2026-03", True),
+        ("2026", True),
+        ("2026-03-01", False),
+    ],
+)
+def test_what_ended_in_a_month_has_ended(end: str, in_force: bool) -> None:
+    """A plan, an authorization and a consent to disclose: in force through the last day of it, never if nobody can read it."""
+    consent = {
+        "resourceType": "Consent",
+        "id": "k",
+        "status": "active",
+        "patient": PATIENT,
+        "scope": {"coding": [{"code": "patient-privacy"}]},
+        "provision": {"type": "permit", "period": {"end": end}},
+    }
+    plan = {"resourceType": "CarePlan", "id": "p", "status": "active", "subject": PATIENT, "period": {"end": end}}
+    approved = {
+        "resourceType": "ClaimResponse",
+        "id": "r",
+        "status": "active",
+        "use": "preauthorization",
+        "outcome": "complete",
+        "patient": PATIENT,
+        "preAuthPeriod": {"end": end},
+    }
+    found = context(consents=(consent,), plans=(plan,), authorizations=(approved,))
+    assert found.disclosure_basis == ("Consent/k" if in_force else None)
+    for scope in (found.plans, found.authorizations):
+        assert isinstance(scope, Known)
+        assert any(each.in_force(DAY) for each in scope.values) is in_force
+
+
+def test_a_refusal_whose_time_nobody_can_read_is_a_refusal() -> None:
+    """The client says no, and only when is unclear: nothing is disclosed."""
+    said = [
+        {
+            "resourceType": "Consent",
+            "id": kind,
+            "status": "active",
+            "patient": PATIENT,
+            "scope": {"coding": [{"code": "patient-privacy"}]},
+            "provision": {"type": kind, "period": {"end": end}},
+        }
+        for kind, end in (("permit", "2027"), ("deny", "until further notice"))
+    ]
+    assert context(consents=tuple(said)).disclosure_basis is None
+    assert context(consents=tuple(said[:1])).disclosure_basis == "Consent/permit"
