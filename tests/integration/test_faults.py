@@ -28,7 +28,7 @@ ON_A_WRITE: dict[Fault, tuple[type[errors.EhrError] | None, int]] = {  # what is
     Fault.TOO_MANY_SECONDS: (None, 1),
     Fault.TOO_MANY_DATE: (None, 1),
     Fault.UNAVAILABLE: (OutcomeUnknown, 0),
-    Fault.UNAVAILABLE_SECONDS: (None, 1),
+    Fault.UNAVAILABLE_SECONDS: (OutcomeUnknown, 0),
     Fault.CUT_BEFORE: (OutcomeUnknown, 0),
     Fault.CUT_AFTER: (OutcomeUnknown, 1),
     Fault.TORN: (OutcomeUnknown, 1),
