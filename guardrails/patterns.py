@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
-from itertools import count
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 import pcre2
@@ -78,7 +78,7 @@ class Match:
         return self._span[1]
 
     def __getitem__(self, group: str | int) -> str | Any:
-        start, end = self.span(group)
+        start, end = self.span(group) if group else self._span
         return self._text.text[start:end] if start >= 0 else None
 
 
@@ -97,17 +97,52 @@ class _PatientMatch(Match):
         return span
 
 
+_FAR = 1024  # characters without a digit between two parts of a text
+_BEFORE_DIGIT, _AFTER_DIGIT, _PADDING = 600, 64, b" " * 16
+_DIGITS = bytes.maketrans(b"123456789\t\n\v\f\r,;|/", b"000000000         ")
+
+
 class Folded:
     """A text as patterns look at it, folded once for all of them: `data` has a byte a character of `text`.
 
     `ruled_out` are the bits of the patterns that cannot stand in it.
     """
 
-    __slots__ = ("data", "ruled_out", "text")
+    __slots__ = ("_near_digits", "data", "ruled_out", "text")
 
     def __init__(self, text: str, ruled_out: int = 0) -> None:
         self.text = text if text.isascii() else plain(text)
         self.data, self.ruled_out = self.text.encode("ascii"), ruled_out
+        self._near_digits: list[tuple[int, int]] | None = None
+
+    @property
+    def near_digits(self) -> list[tuple[int, int]]:
+        """The parts of the text near a digit: a note tells most of its story without one.
+
+        A pattern may be looked for in these alone if each of its matches has a digit, begins at most 300 characters before
+        its last, and has at most 40 behind it; not counting runs of blanks and of , ; | /, of which it may hold twenty.
+        """
+        if self._near_digits is None:
+            self._near_digits = _near_digits(self.data) if len(self.data) > _FAR else [(0, len(self.data))]
+        return self._near_digits
+
+
+def _near_digits(data: bytes) -> list[tuple[int, int]]:
+    digits, end = data.translate(_DIGITS), len(data)
+    parts, begun, at = [], 0, 0
+    while end - at > _FAR:
+        last = digits.rfind(b"0", at, at + _FAR)
+        if last >= 0:
+            at = last + 1
+            continue
+        following = digits.find(b"0", at + _FAR)
+        if following < 0:
+            following = end + _BEFORE_DIGIT
+        if digits.find(_PADDING, at, following) < 0:  # else a time may reach over it
+            parts.append((begun, at + _AFTER_DIGIT))
+            begun = following - _BEFORE_DIGIT
+        at = following + 1
+    return parts if begun >= end else [*parts, (begun, end)]
 
 
 class Sieve:
@@ -120,21 +155,17 @@ class Sieve:
     def _index(self) -> Index:
         return Index((pattern.bit, pattern.shape.needs) for pattern in self.patterns)
 
-    def ruled_out(self, text: str) -> int:
-        """The bits of those that can stand nowhere in a folded text, nor in a part of it that cuts no word in two."""
-        return self._index.ruled_out(text)
-
     def fold(self, text: str) -> Folded:
         """The text, and which of the patterns can stand nowhere in it."""
         folded = Folded(text)
-        folded.ruled_out = self.ruled_out(folded.text)
+        folded.ruled_out = self._index.ruled_out(folded.data)
         return folded
 
     def refold(self, folded: Folded, text: str, changed: Iterable[tuple[int, int]]) -> Folded:
         """A folded text with some spans changed, all of whole words: what could not stand in it can only stand over those."""
         anew, reach = Folded(text), self._index.longest
-        over = (anew.text[max(0, start - reach) : end + reach] for start, end in changed)
-        anew.ruled_out = folded.ruled_out & self.ruled_out("\n".join(over))
+        over = [anew.data[max(0, start - reach) : end + reach] for start, end in changed]
+        anew.ruled_out = folded.ruled_out & self._index.ruled_out(b"\n".join(over))
         return anew
 
 
@@ -174,10 +205,16 @@ class Pattern:
 
     @cached_property
     def _compiled(self) -> _Compiled:
-        """In machine code, made when first needed; a place that it cannot begin at is left after one look at its character."""
-        begins = self.shape.begins
-        ahead = "(?=[" + "".join(f"\\x{ord(c):02x}" for c in sorted(begins)) + "])" if begins else ""
-        code = engine.compile(f"{ahead}(?:{self.pattern})".encode("ascii"), self._options)
+        """In machine code, made when first needed.
+
+        A place that it cannot begin at is left after one look at its character, for the next at which it can.
+        """
+        pattern, begins = f"(?:{self.pattern})", self.shape.begins
+        if begins:
+            first = "".join(f"\\x{ord(c):02x}" for c in sorted(begins))
+            leap = {"line": r"[^\n]++", "word": r"\w*+\W*+"}.get(self.shape.heads or "", f"[^{first}]++")
+            pattern = f"(?=[{first}]){pattern}|{leap}(*SKIP)(*F)"
+        code = engine.compile(pattern.encode("ascii"), self._options)
         engine.jit_compile(code)
         return _Compiled(code, engine.pattern_name_dict(code))
 
@@ -210,12 +247,31 @@ class Pattern:
             return None
         return self._search(folded, 0, len(folded.data), _ANCHORED)
 
+    def near_digits(self, folded: Folded) -> Iterator[Match]:
+        """Every place, of a pattern that can only stand in `Folded.near_digits`."""
+        if folded.ruled_out & self.bit:
+            return iter(())
+        parts = folded.near_digits
+        if len(parts) == 1:
+            return self._places(folded, *parts[0])
+        return chain.from_iterable([self._places(folded, *part) for part in parts])
+
     def finditer(self, text: str | Folded, start: int = 0, end: int | None = None) -> Iterator[Match]:
         """Every place, left to right, none over another."""
         folded = text if isinstance(text, Folded) else Folded(text)
         if folded.ruled_out & self.bit:
             return iter(())
         return self._places(folded, start, len(folded.data) if end is None else end)
+
+    def texts(self, folded: Folded) -> list[str]:
+        """What stands at every place."""
+        text, found, at, end = folded.text, [], 0, len(folded.data)
+        if self.shape.begins is None or folded.ruled_out & self.bit:
+            return [match[0] for match in self.finditer(folded)]
+        while (match := self._search(folded, at, end)) is not None:
+            start, at = match.span()
+            found.append(text[start:at])
+        return found
 
     def _places(self, folded: Folded, start: int, end: int) -> Iterator[Match]:
         if self.shape.begins is None:  # it may be empty, and what comes after an empty place is not for us to decide

@@ -12,7 +12,9 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from importlib import import_module
+from operator import or_
 from typing import Any
 
 from ahocorasick_rs import AhoCorasick
@@ -29,7 +31,7 @@ _ASCII = frozenset(map(chr, range(128)))
 _EMPTY: Literals = frozenset({""})
 _EDGE = "\ue000"  # in a literal: a boundary of a word; no pattern holds the character itself
 _BOUNDARY: Literals = frozenset({_EDGE})
-_PLAIN = "".join([c.lower() if c.isalnum() or c == "_" else " " for c in map(chr, range(128))])
+_PLAIN = "".join([c.lower() if c.isalnum() or c == "_" else " " for c in map(chr, range(128))]).encode().ljust(256)
 _CHUNK = 1 << 16
 
 
@@ -40,10 +42,12 @@ class Shape:
     `needs` are literals, as `Index` looks for them, of which every match holds one or has one beside it; None where none
     follow.
     `begins` are the ASCII characters that a match can begin with; None where it can be empty or begin with any.
+    `heads` is what a match can only begin at the beginning of: a "line" or a "word"; None where neither is said.
     """
 
     needs: Literals | None
     begins: frozenset[str] | None
+    heads: str | None
 
 
 def shape(pattern: str, flags: int = 0) -> Shape:
@@ -52,7 +56,9 @@ def shape(pattern: str, flags: int = 0) -> Shape:
     needs = _rarer(*_literals(parts))
     first, can_be_empty = _first(parts)
     first = frozenset([c for f in first for c in (f.lower(), f.upper())])  # whatever case a part of it ignores
-    return Shape(needs and _sought(needs), None if can_be_empty or first >= _ASCII else first)
+    begins = None if can_be_empty or first >= _ASCII else first
+    heads = _heads(parts)
+    return Shape(needs and _sought(needs), begins, heads if begins and (heads == "line" or begins <= _WORD) else None)
 
 
 def _sought(literals: Literals) -> Literals:
@@ -195,8 +201,32 @@ def _begins(kind: Any, what: Any) -> tuple[frozenset[str], bool]:
     return _ASCII, kind not in (_op.ANY, _op.NOT_LITERAL)
 
 
+def _heads(parts: Iterable[tuple[Any, Any]]) -> str | None:
+    """What a sequence can only begin at: the beginning of a "line", or a "word" where it begins with a letter of one."""
+    for kind, what in parts:
+        found: str | None = None
+        if kind is _op.AT:
+            found = {_op.AT_BEGINNING: "line", _op.AT_BOUNDARY: "word"}.get(what)
+        elif kind is _op.ASSERT_NOT and what[0] < 0:  # not behind a letter
+            found = "word" if _begins_one(what[1]) >= _WORD else None
+        elif kind is _op.SUBPATTERN:
+            found = _heads(what[3])
+        elif kind is _op.BRANCH:
+            each = {_heads(branch) for branch in what[1]}
+            found = each.pop() if len(each) == 1 else None
+        if found or kind not in (_op.AT, _op.ASSERT, _op.ASSERT_NOT):
+            return found
+    return None
+
+
+def _begins_one(parts: Sequence[tuple[Any, Any]]) -> frozenset[str]:
+    """The characters of a part that is one of a class of them; none where it is anything else."""
+    return _members(parts[0][1]) if len(parts) == 1 and parts[0][0] is _op.IN else frozenset()
+
+
 _CATEGORIES = {"DIGIT": r"\d", "SPACE": r"\s", "WORD": r"\w"}
 _MEMBERS = {name: frozenset(c for c in _ASCII if re.match(inside, c, re.ASCII)) for name, inside in _CATEGORIES.items()}
+_WORD = _MEMBERS["WORD"]
 
 
 def _members(items: Iterable[tuple[Any, Any]]) -> frozenset[str]:
@@ -231,14 +261,13 @@ class Index:
         self.longest = max(map(len, sought), default=1)
         self._automaton = AhoCorasick(sought, store_patterns=True)  # what it finds are these very strings, made once
 
-    def ruled_out(self, text: str) -> int:
+    def ruled_out(self, text: bytes) -> int:
         """The bits of the patterns that can stand nowhere in an ASCII text, nor in a part of it that cuts no word in two."""
-        words, possible = f" {text.translate(_PLAIN)} ", 0
+        words, found = f" {text.translate(_PLAIN).decode('ascii')} ", set()
         for start in range(0, len(words), _CHUNK):  # a hostile text's many places are not all kept at once
             part = words[start : start + _CHUNK + self.longest]
-            for literal in set(self._automaton.find_matches_as_strings(part, overlapping=True)):
-                possible |= self._possible[literal]
-        return self._sifted & ~possible
+            found.update(self._automaton.find_matches_as_strings(part, overlapping=True))
+        return self._sifted & ~reduce(or_, map(self._possible.__getitem__, found), 0)
 
 
 def _telling(literal: str) -> bool:

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
-from functools import cached_property
 from itertools import chain, islice
 from typing import TypeVar
 
 from guardrails import time_statements
 from guardrails.codebook import Codebook, Element
+from guardrails.once import once
 from guardrails.patterns import Folded, Pattern, plain
 from guardrails.time_statements import (
     ClockRange,
@@ -48,7 +47,7 @@ _PLACEHOLDER = re.compile(
     r")?[\s.:_*-]*$",
     re.IGNORECASE,
 )
-_OPENS_PLACEHOLDER = frozenset(["", *".:_*-[{<NnTtPpDdSsXxCcWw"])
+_OF_PLACEHOLDER = re.compile(r"\s*+(?=[.:_*\[{<NnTtPpDdSsXxCcWw-]|\Z)([^\n]*+)")  # a first line that may be one
 _NO_SERVICE = Pattern(
     r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
     r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
@@ -153,6 +152,8 @@ _MOST_NAMED = 200  # mentions of one instrument that are looked at
 _LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.MULTILINE)  # possessive: a megabyte of blanks is looked at once
 _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
 _WORD = re.compile(r"[A-Za-z]+")
+_SEVEN_WORDS = re.compile(r"(?:[A-Za-z]++[^A-Za-z]*+){7}")
+_NAME = re.compile(r"\w+")
 _TWO_WORDS = re.compile(r"\w\W+\w")
 _AFTER_LETTER = frozenset(" -.)")
 _DATE_LABEL = Pattern(
@@ -161,56 +162,52 @@ _DATE_LABEL = Pattern(
 )
 
 
-@dataclass(slots=True)
-class Section:
-    """A heading and what stands under it: spans in the note's text."""
-
-    title: str = field(repr=False)
-    body: tuple[int, int]
-    start: int
-
-
 class Sections:
-    """A note's sections, and which of them a heading heads. Whether one is filled in is looked at when somebody asks."""
+    """A note's headings in the order of the text, each by its number, and what stands under it.
+
+    Whether a section is filled in is looked at when somebody asks.
+    """
 
     def __init__(self, text: str) -> None:
-        self._text, self.all = text, _sections(text)
-        self.titled: dict[str, list[Section]] = {}  # a note of one heading a thousand times is judged once
-        for section in self.all:
-            self.titled.setdefault(section.title, []).append(section)
+        self._text = text
+        titles, self._starts, self._bodies = _headings(text)
+        self.titled: dict[str, list[int]] = {}  # a note of one heading a thousand times is judged once
+        for number, title in enumerate(titles):
+            self.titled.setdefault(title, []).append(number)
         self.titles = Folded("\n".join(self.titled))
         self._blank: dict[int, int] = {}
 
-    def headed(self, titles: Iterable[str]) -> list[Section]:
+    def headed(self, titles: Sequence[str]) -> list[int]:
         """The sections of these titles, in the order of the text."""
-        return sorted(
-            chain.from_iterable([self.titled[title] for title in titles if title in self.titled]), key=_by_start
-        )
+        if len(titles) == 1:
+            return self.titled.get(titles[0], [])
+        return sorted(chain.from_iterable([self.titled[title] for title in titles if title in self.titled]))
 
-    def blank_to(self, section: Section) -> int:
+    def body(self, section: int) -> Span:
+        """What stands under the heading, up to the next."""
+        ends = section + 1
+        return self._bodies[section], self._starts[ends] if ends < len(self._starts) else len(self._text)
+
+    def is_blank(self, section: int) -> bool:
+        """Whether it holds only a template's placeholder."""
+        return self._blank_to(section) > self._starts[section]
+
+    def _blank_to(self, section: int) -> int:
         """Where the first line ends of a section in which it holds only a template's placeholder, else where it begins.
 
         Heading and line are then treated as absent (domain X-D21).
         """
-        end = self._blank.get(section.start)
+        end = self._blank.get(section)
         if end is None:
-            first = _FIRST_LINE.match(self._text, *section.body)
-            blank = first and first[1][:1] in _OPENS_PLACEHOLDER and _PLACEHOLDER.match(first[1].strip())
-            end = self._blank[section.start] = first.end() if first and blank else section.start
+            first = _OF_PLACEHOLDER.match(self._text, *self.body(section))
+            blank = first and _PLACEHOLDER.match(first[1].strip())
+            end = self._blank[section] = first.end() if first and blank else self._starts[section]
         return end
 
     def hidden(self, at: int) -> bool:
         """Whether a place stands in what is treated as absent."""
         before = bisect_right(self._starts, at) - 1
-        return before >= 0 and at < self.blank_to(self.all[before])
-
-    @cached_property
-    def _starts(self) -> list[int]:
-        return [section.start for section in self.all]
-
-
-def _by_start(section: Section) -> int:
-    return section.start
+        return before >= 0 and at < self._blank_to(before)
 
 
 class OnDemand(Mapping[str, T]):
@@ -270,11 +267,11 @@ class Reading:
         """A proven quote of this note."""
         return Quote(self.note_id, span[0], span[1], self.text_hash)
 
-    @cached_property
+    @once
     def _folded(self) -> Folded:
         return self._codebook.sieve(_PATTERNS).fold(self._note.text)
 
-    @cached_property
+    @once
     def _clients(self) -> Folded:
         """The text with the client's names as "pt", for what only the client can do."""
         text = self._note.text
@@ -286,7 +283,7 @@ class Reading:
         called = "".join(text[start:end] + next(words) for start, end in apart)
         return self._codebook.sieve(_PATTERNS).refold(self._folded, called, named)
 
-    @cached_property
+    @once
     def _times(self) -> tuple[tuple[TimeStatement, ...], tuple[LoneStop, ...]] | None:
         try:
             return times_and_stops(self._folded)
@@ -308,111 +305,111 @@ class Reading:
         """More times are stated than can be told apart, so none is here."""
         return self._times is None
 
-    @cached_property
+    @once
     def _sections(self) -> Sections:
         return Sections(self._folded.text)
 
-    @cached_property
+    @once
     def elements(self) -> Mapping[str, tuple[Span, ...]]:
         """The places that show each documentation element."""
         return _elements(self._clients, self._sections, self._codebook)
 
-    @cached_property
+    @once
     def declared_services(self) -> Mapping[str, Span]:
         """The services that the title or a service line names."""
         return _declared_services(self._folded, self._sections, self._codebook)
 
-    @cached_property
+    @once
     def mentioned_services(self) -> Mapping[str, Span]:
         """The services that a sentence speaks of as given in this contact."""
         return _services_given(self._folded, self._codebook, self.times)
 
-    @cached_property
+    @once
     def named_services(self) -> Mapping[str, Span]:
         """The services that are named anywhere."""
         return _services_named(self._folded, self._codebook)
 
-    @cached_property
+    @once
     def no_service(self) -> Span | None:
         """Words that say that the client did not come."""
         return _first(_NO_SERVICE, self._clients, unless_before=_PAST)
 
-    @cached_property
+    @once
     def client_absent(self) -> Span | None:
         """Words that say that the client was not there."""
         return _first(_ABSENT, self._clients)
 
-    @cached_property
+    @once
     def group(self) -> Span | None:
         """Words of a group."""
         return _first(_GROUP, self._folded)
 
-    @cached_property
+    @once
     def individual(self) -> Span | None:
         """Words of a service to one person."""
         return _first(_INDIVIDUAL, self._folded)
 
-    @cached_property
+    @once
     def interruption(self) -> Span | None:
         """Words of an interruption without its length."""
         return unclear_interruption(self._clients, self.times)
 
-    @cached_property
+    @once
     def instruction(self) -> Span | None:
         """Words meant for software."""
         return _first(_INSTRUCTION, self._folded)
 
-    @cached_property
+    @once
     def decision_making(self) -> tuple[str, Span] | None:
         """The level of medical decision making that it states, and where."""
         return _decision_making(self._folded)
 
-    @cached_property
+    @once
     def subject(self) -> Span | None:
         """Another client's name in the header."""
         return _subject(self._folded, self._client_names)
 
-    @cached_property
+    @once
     def transport(self) -> Span | None:
         """Words of a ride."""
         return _first(_TRANSPORT, self._folded)
 
-    @cached_property
+    @once
     def video(self) -> Span | None:
         """Words of a contact by video."""
         return _first(_VIDEO, self._clients, unless_before=_NOT_THIS_CONTACT)
 
-    @cached_property
+    @once
     def telephone(self) -> Span | None:
         """Words of a contact by telephone."""
         return _first(_TELEPHONE, self._clients, unless_before=_NOT_THIS_CONTACT)
 
-    @cached_property
+    @once
     def in_person(self) -> Span | None:
         """Words of a contact in person."""
         return _first(_IN_PERSON, self._clients, unless_before=_NOT_THIS_CONTACT)
 
-    @cached_property
+    @once
     def client_at_home(self) -> Span | None:
         """Words that say that the client was at home."""
         return _first(_AT_HOME, self._clients)
 
-    @cached_property
+    @once
     def client_elsewhere(self) -> Span | None:
         """Words that say that the client was somewhere else than at home."""
         return _first(_ELSEWHERE, self._clients)
 
-    @cached_property
+    @once
     def uncertain_diagnoses(self) -> Mapping[str, Span]:
         """Diagnoses that it names as uncertain."""
         return _uncertain(self._folded, self._codebook)
 
-    @cached_property
+    @once
     def instruments(self) -> Mapping[str, Span]:
         """Instruments that it names with a score."""
         return _instruments(self._folded, self._codebook)
 
-    @cached_property
+    @once
     def service_dates(self) -> tuple[tuple[date, Span], ...]:
         """The dates of service that it names."""
         return tuple(_service_dates(self._folded))
@@ -428,7 +425,7 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> 
 
 
 def _service_dates(folded: Folded) -> Iterator[tuple[date, Span]]:
-    for label in _DATE_LABEL.finditer(folded):
+    for label in _DATE_LABEL.near_digits(folded):  # else no date follows
         start, end = label.span()
         at, when = next(dates_in(folded, end, min(end + 24, len(folded.text))), (0, None))
         if when is not None and not folded.text[end:at].strip():
@@ -444,7 +441,7 @@ def _decision_making(text: Folded) -> tuple[str, tuple[int, int]] | None:
 
 def _subject(text: Folded, client_names: tuple[str, ...]) -> tuple[int, int] | None:
     """The name in a header that says whose note this is, where it is none of this client's (C25)."""
-    own = {word.casefold() for name in client_names for word in re.findall(r"\w+", plain(name))}
+    own = {word.casefold() for name in client_names for word in _NAME.findall(plain(name))}
     if not own:
         return None
     for header in _CLIENT_HEADER.finditer(text):
@@ -505,33 +502,36 @@ def _first(pattern: Pattern, folded: Folded, unless_before: Pattern | None = Non
     return None
 
 
-def _sections(text: str) -> list[Section]:
-    found: list[tuple[str, int, int]] = []  # title, where the body begins, where the heading does
+def _headings(text: str) -> tuple[list[str], list[int], list[int]]:
+    """The titles, where each heading begins and where what stands under it does."""
+    titles, starts, bodies = [], [], []
     for match in _HEADED_LINE.finditer(text):
-        title = match["title"]
-        if title is None or len(title := title.rstrip(" ")) > _LONGEST_TITLE:
+        (start, _), (named, end), (body, _) = match.regs
+        if named < 0:
             continue
-        start, body = match.start(), match.start("rest")
+        title = text[named:end].rstrip(" ")
+        if len(title) > _LONGEST_TITLE:
+            continue
         if body < 0:
             if not _is_title_line(title, text, start):
                 continue
-            body = match.end("title")
+            body = end
         if title[1:2] in _AFTER_LETTER:
             title = _LETTER.sub("", title)
-        found.append((title, body, start))
-    ends = [*[start for _, _, start in found[1:]], len(text)]
-    return [Section(title, (body, end), start) for (title, body, start), end in zip(found, ends, strict=False)]
+        titles.append(title)
+        starts.append(start)
+        bodies.append(body)
+    return titles, starts, bodies
 
 
 def _is_title_line(title: str, text: str, start: int) -> bool:
     """A line without a colon is a heading if it is short, unpunctuated, and in capitals or alone after a blank line."""
     if not title[0].isupper() or title.endswith((".", ",")):
         return False
-    words = _WORD.findall(title)
-    if not 0 < len(words) <= 6:
+    if _SEVEN_WORDS.match(title):
         return False
     alone = start == 0 or text[max(0, start - 2) : start] in ("\n\n", "\n")
-    return title.isupper() or alone or all(w[0].isupper() or len(w) <= 3 for w in words)
+    return title.isupper() or alone or all(w[0].isupper() or len(w) <= 3 for w in _WORD.findall(title))
 
 
 def _elements(folded: Folded, sections: Sections, codebook: Codebook) -> Mapping[str, tuple[Span, ...]]:
@@ -539,8 +539,8 @@ def _elements(folded: Folded, sections: Sections, codebook: Codebook) -> Mapping
     text = folded.text
 
     def named(element: Element) -> list[str]:
-        titles = [match[0] for match in element.titled.finditer(sections.titles)] if element.titled else []
-        if all(title in sections.titled for title in titles):
+        titles = element.titled.texts(sections.titles) if element.titled else []
+        if all(map(sections.titled.__contains__, titles)):
             return titles
         return [
             t for t in sections.titled if any(h.fullmatch(t) for h in element.headings)
@@ -548,8 +548,8 @@ def _elements(folded: Folded, sections: Sections, codebook: Codebook) -> Mapping
 
     def places(element: Element) -> Iterator[Span]:
         for section in sections.headed(named(element)):
-            start, end = section.body
-            if _TWO_WORDS.search(text, start, end) and sections.blank_to(section) == section.start:
+            start, end = sections.body(section)
+            if _TWO_WORDS.search(text, start, end) and not sections.is_blank(section):
                 body = text[start:end].rstrip()
                 yield start + len(body) - len(body.lstrip()), start + len(body)
                 break
@@ -588,19 +588,19 @@ def _declared_services(folded: Folded, sections: Sections, codebook: Codebook) -
         if len(line[0]) <= 120:
             title_end = line.end()
     spans: list[Span] = []
-    for section in sections.headed({match[0] for match in _SERVICE_LABEL.finditer(sections.titles)}):
-        first = _FIRST_LINE.match(text, *section.body)
-        span = (section.body[0], first.end() if first else section.body[1])
+    for section in sections.headed(_SERVICE_LABEL.texts(sections.titles)):
+        body = sections.body(section)
+        first = _FIRST_LINE.match(text, *body)
+        span = (body[0], first.end() if first else body[1])
         if not _HOW_OFTEN.search(folded, *span):  # else a plan's line about services to come
             spans.append(span)
     return _declared_in(spans, folded, codebook) or _declared_in([(0, title_end)], folded, codebook)
 
 
 def _declared_in(spans: list[Span], folded: Folded, codebook: Codebook) -> dict[str, Span]:
-    text = folded.text
-    declaring = codebook.sieve(_PATTERNS).fold(_APART.join(text[start:end] for start, end in spans))  # once for all
-    possible = ((service, p) for service, p in codebook.services.items() if not declaring.ruled_out & p.bit)
-    found = ((service, pattern.search(declaring)) for service, pattern in possible)
+    declaring = Folded(_APART.join([folded.text[start:end] for start, end in spans]), folded.ruled_out)  # once for all
+    possible = [(service, p) for service, p in codebook.services.items() if not p.bit & declaring.ruled_out]
+    found = [(service, pattern.search(declaring)) for service, pattern in possible]
     return {service: _in_whole(match.span(), spans) for service, match in found if match}
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
-from functools import cached_property
 from itertools import islice
 
+from guardrails.once import once
 from guardrails.patterns import Folded, Match, Pattern, Sieve
 
 MINUTES_A_DAY = 24 * 60
@@ -130,8 +130,8 @@ _WORD_NUMBER = rf"(?:(?:{'|'.join(_TENS)})(?:[- ](?:{'|'.join(list(_ONES)[:9])})
 _NUMBER = rf"(?:\d{{1,4}}(?:\.\d{{1,2}})?|{_WORD_NUMBER})"
 _HOURS = r"(?:hours?|hrs?\.?|h)\b"
 _MINUTES = r"(?:minutes?|mins?\.?)(?!\w)"
-_DURATION = Pattern(
-    rf"(?<![\w.:/-])(?:(?P<hours>{_NUMBER})[\s-]*{_HOURS}(?:,?\s*(?:and\s+)?(?P<more>{_NUMBER})[\s-]*(?:{_MINUTES}|m\b))?"
+_DURATION = Pattern(  # ahead of all a number with an h or m behind it: most words go no further
+    rf"(?<![\w.:/-])(?={_NUMBER}[\s-]*[hm])(?:(?P<hours>{_NUMBER})[\s-]*{_HOURS}(?:,?\s*(?:and\s+)?(?P<more>{_NUMBER})[\s-]*(?:{_MINUTES}|m\b))?"
     rf"|(?P<minutes>{_NUMBER})[\s-]*{_MINUTES})",
     re.IGNORECASE,
 )
@@ -292,7 +292,7 @@ def times_and_stops(folded: Folded) -> tuple[tuple[TimeStatement, ...], tuple[Lo
 
 
 def _looked_at(pattern: Pattern, folded: Folded) -> Iterator[Match]:
-    for number, match in enumerate(pattern.finditer(folded)):
+    for number, match in enumerate(pattern.finditer(folded) if pattern is _DURATION else pattern.near_digits(folded)):
         if number == MOST_LOOKS:
             raise Crowded
         yield match
@@ -508,9 +508,13 @@ _WINDOW = 160
 
 def _sentence(text: str, span: tuple[int, int]) -> tuple[str, str]:
     """The words before and after a span within its sentence."""
-    before = _SENTENCE_END.split(text[max(0, span[0] - _WINDOW) : span[0]])[-1]
-    after = _SENTENCE_END.split(text[span[1] : span[1] + _WINDOW], maxsplit=1)[0]
-    return before, after
+    begin = max(0, span[0] - _WINDOW)
+    line = text.rfind("\n", begin, span[0])
+    if line >= 0 and (line == begin or text[line - 1].isalnum()):  # a line's end that ends a sentence by itself
+        begin = line + 1
+    after = text[span[1] : span[1] + _WINDOW]
+    ends = _SENTENCE_END.search(after)
+    return _SENTENCE_END.split(text[begin : span[0]])[-1], after[: ends.start()] if ends else after
 
 
 def _in_word(text: str, at: int) -> bool:
@@ -533,7 +537,7 @@ class _Clause:
     def _part(self, words: str, *, cut: bool = False) -> Folded:
         return Folded(words, 0 if cut else self._ruled_out)
 
-    @cached_property
+    @once
     def nearest(self) -> tuple[Folded, Folded]:
         """The words before and after it up to the next comma, bracket or "and"."""
         before, after = _NEARBY.split(self.before.text)[-1], _NEARBY.split(self.after.text, maxsplit=1)[0]
@@ -547,17 +551,24 @@ class _Clause:
 
     def has(self, pattern: Pattern) -> bool:
         """Whether a pattern stands before or after the span."""
+        if pattern.bit & self._ruled_out:
+            return False
         return bool(pattern.search(self.before) or pattern.search(self.after))
 
     def near(self, pattern: Pattern) -> bool:
         """Whether a pattern stands right before or after the span."""
+        if pattern.bit & self._ruled_out:
+            return False
         before, after = self.nearest
         return bool(pattern.search(before) or pattern.search(after))
 
     def duration(self, minutes: int, role: Role) -> Duration:
         """The span as a stated number of minutes."""
         before, after = self.before.text, self.after.text
-        beside = self._part(f"{before[-80:]} {self._words} {after[:40]}", cut=len(before) > 80 or len(after) > 40)
+        cut = len(before) > 80 or len(after) > 40
+        if not cut and _PSYCHOTHERAPY.bit & self._ruled_out:
+            return Duration(self.span, minutes, role)
+        beside = self._part(f"{before[-80:]} {self._words} {after[:40]}", cut=cut)
         return Duration(self.span, minutes, role, of_psychotherapy=bool(_PSYCHOTHERAPY.search(beside)))
 
 
@@ -580,12 +591,11 @@ def _role_of_clock(folded: Folded, span: tuple[int, int], *, labelled: bool = Fa
         return Role.INTERRUPTION
     if clause.near(_NEVER_COUNTS):
         return Role.NOT_COUNTABLE
-    before, (near_before, near_after) = clause.before, clause.nearest
-    line = text[line_of(text, span) : span[0]]
+    before, line = clause.before, text[line_of(text, span) : span[0]]
     weekday = clause.has(_WEEKDAY) and not _DATE.search(line)
-    if weekday or _ELSEWHERE.search(near_before if labelled else before):
+    if weekday or _ELSEWHERE.search(clause.nearest[0] if labelled else before):
         return Role.OTHER
-    if labelled or _CLOCK_LABEL.search(before) or _GIVEN.search(before) or _GIVEN.search(near_after):
+    if labelled or _CLOCK_LABEL.search(before) or _GIVEN.search(before) or _GIVEN.search(clause.nearest[1]):
         return Role.SESSION
     if not before.text.strip() and _CLOCK_LABEL.search(line.rstrip(" .")):  # "Group, session 5 of 12. 6:00 to 7:20 PM."
         return Role.SESSION
@@ -619,7 +629,7 @@ class _Dates:
     def __init__(self, folded: Folded) -> None:
         self._text, self._folded = folded.text, folded
 
-    @cached_property
+    @once
     def _found(self) -> tuple[list[int], list[Match]]:
         found = list(_NEAR_DATE.finditer(self._folded))
         return [match.end() for match in found], found

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime
-from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 
 from guardrails import Context, Proposal, Quoted, Verdicts, Visit, check, codebook, policies
 from guardrails.codebook import Codebook
+from guardrails.once import once
 from guardrails.policies import Policy
 from guardrails.reading import Reading
 from guardrails.rules import Effect, registered
@@ -164,7 +164,7 @@ def ids(verdicts: Verdicts, position: int = 0) -> set[str]:
 
 _BY_NAME = "elements declared_services mentioned_services named_services uncertain_diagnoses instruments".split()
 _NOTHING_FOUND: dict[str, Any] = {
-    **{name: None for name, what in vars(Reading).items() if isinstance(what, cached_property)},
+    **{name: None for name, what in vars(Reading).items() if isinstance(what, once)},
     **{name: {} for name in _BY_NAME},
     "service_dates": (),
 }

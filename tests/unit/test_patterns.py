@@ -11,6 +11,7 @@ import pytest
 from guardrails import codebook, documentation, reading, time_statements
 from guardrails.patterns import Pattern, PatternError, plain
 from sandbox import fixtures
+from tests.matching import strings
 
 
 def everywhere() -> dict[str, Pattern]:
@@ -49,6 +50,20 @@ def test_every_pattern_finds_what_the_standard_engine_finds() -> None:
     for pattern in found.values():
         expected = [m.span() for m in re.compile(pattern.pattern, pattern.flags).finditer(whole)]
         assert [m.span() for m in pattern.finditer(whole)] == expected, pattern.pattern
+
+
+def test_what_is_passed_over_holds_no_beginning() -> None:
+    """From every place of strings made to match a pattern, in the middle of words too: what the standard engine finds."""
+    chance = random.Random(3)
+    for pattern in everywhere().values():
+        standard = re.compile(pattern.pattern, pattern.flags | re.ASCII)
+        for made in strings(pattern.pattern, pattern.flags, 2, chance):
+            text = f"a{made}b {made}"
+            for start in range(len(text) + 1):
+                found, expected = pattern.search(text, start), standard.search(text, start)
+                assert (found and found.span()) == (expected and expected.span()), (pattern.pattern, text, start)
+            at_once, expected = pattern.match(made), standard.match(made)
+            assert (at_once and at_once.span()) == (expected and expected.span()), (pattern.pattern, made)
 
 
 def test_alternatives_before_a_run_of_other_characters() -> None:

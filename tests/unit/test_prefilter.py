@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardrails import codebook, prefilter
+from guardrails import codebook, prefilter, time_statements
 from guardrails.patterns import Folded, Pattern, Sieve
 from guardrails.reading import Reading
 from guardrails.time_statements import SIEVE, Crowded, times_and_stops
@@ -129,6 +129,48 @@ def test_what_a_pattern_needs(pattern: str, needs: set[str] | None) -> None:
 def test_what_a_pattern_begins_with(pattern: str, begins: str | None) -> None:
     """Either case, whatever the flags say: a part of a pattern may have its own."""
     assert prefilter.shape(pattern).begins == (frozenset(begins) if begins else None)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "heads"),
+    [
+        (r"\b(?:skill|Focus)", "word"),
+        (r"(?<![\w.:/-])(?=\d)\d+ min", "word"),
+        (r"(?<![\d.])\d", None),
+        (r"\b(?:skill|#1)", None),
+        (r"\bpt\b|client", None),
+        (r"(?:\bpt|\bct)\b", "word"),
+        (r"^[ \t]*client", "line"),
+        (r"\b\s*x?", None),
+    ],
+)
+def test_where_a_pattern_can_only_begin(pattern: str, heads: str | None) -> None:
+    """What is not the beginning of a word or line is passed over only where no match begins in the middle of one."""
+    assert prefilter.shape(pattern).heads == heads
+
+
+def test_what_needs_a_digit_is_found_near_digits() -> None:
+    """Strings made to match the patterns that are looked for near digits only, far apart in a long text and padded."""
+    chance, story = random.Random(5), "He told of the week at home and of how he slept. " * 30
+    near = [time_statements._RANGE, time_statements._BETWEEN, time_statements._MILITARY_RANGE, time_statements._IN_OUT]
+    near += [time_statements._IN_OUT_MILITARY, time_statements._START, time_statements._STOP]
+    near += [time_statements._LABELLED_NUMBER]
+    for pattern in near:
+        for text in strings(pattern.pattern, pattern.flags, 40, chance):
+            padded = text.replace(" ", " " * chance.choice((1, 15, 16, 700)))
+            parts = [chance.choice(("", story, "3 ", "(")) for _ in range(4)]
+            for made in ((text + "; ").join(parts), (padded + " ").join(parts), story + padded):
+                folded = Folded(made)
+                assert [m.span() for m in pattern.near_digits(folded)] == places(pattern, folded), (
+                    pattern.pattern,
+                    made,
+                )
+
+
+def test_a_story_without_digits_is_not_looked_at() -> None:
+    """Of ten thousand characters with two numbers in them, those around the numbers."""
+    story = "He told of the week. " * 160
+    assert Folded(f"{story}2:00 PM{story}45 min{story}").near_digits == [(0, 64), (2760, 3428), (6127, 6793)]
 
 
 def test_more_that_looks_like_a_time_than_a_visit_can_have_is_for_a_person() -> None:
