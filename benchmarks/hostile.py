@@ -52,6 +52,14 @@ SHAPES = {
     "beyond ASCII": "é–",
     "one letter": "a",
     "digits": "1:",
+    "an hour before blanks": "9" + " " * 1200,
+    "an hour and a half of the day before blanks": "9 am" + " " * 1200,
+    "a label before blanks": "Start time" + " " * 1200,
+    "an end before blanks": "end of session" + " " * 1200,
+    "a number before blanks": "forty" + " " * 1200,
+    "a client before blanks": "client" + " " * 1200,
+    "a session before blanks": "session" + " " * 1200,
+    "in before blanks": "in" + " " * 1200,
 }
 ASKED = (("H2014", "90834", "96127"), ("90791", "T1017", "99214"))
 

@@ -79,12 +79,19 @@ class LoneStop:
     half_day: HalfDay
 
 
-_TIME = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?\s*(?P<ap{n}>[ap]\.\s?m\.|[ap]\.?\s?m\b|[ap]\b|noon\b)?"
+_HOUR = r"(?P<h{n}>\d{{1,2}})(?:[:.](?P<m{n}>[0-5]\d))?"
+_HALF = r"(?P<ap{n}>[ap]\.\s?m\.|[ap]\.?\s?m\b|[ap]\b|noon\b)?"
+_TIME = rf"{_HOUR}\s*{_HALF}"
+_TIME_FIRST = rf"{_HOUR}\s*+{_HALF}"  # before a further run of blanks, with which it does not share its own
 _MILITARY = r"(?P<h{n}>[01]\d|2[0-3])(?P<m{n}>[0-5]\d)(?P<ap{n}>)(?:\s?(?:h|hrs?|hours)\b)?"
 _TO = r"\s*(?:-|\bto\b|\buntil\b|\btill\b|\bthrough\b)\s*"
-_RANGE = Pattern(rf"(?<![\d/.$#-]){_TIME.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
-_BETWEEN = Pattern(rf"(?<=\bbetween )\s*{_TIME.format(n=1)}\s*\band\s*{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
-_IN_OUT = Pattern(rf"\bin:?\s+{_TIME.format(n=1)}[\s,;|/]*\bout:?\s+{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_RANGE = Pattern(rf"(?<![\d/.$#-]){_TIME_FIRST.format(n=1)}{_TO}{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE)
+_BETWEEN = Pattern(
+    rf"(?<=\bbetween )\s*{_TIME_FIRST.format(n=1)}\s*\band\s*{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE
+)
+_IN_OUT = Pattern(
+    rf"\bin:?\s+{_TIME_FIRST.format(n=1)}[\s,;|/]*\bout:?\s+{_TIME.format(n=2)}(?![\d/%-])", re.IGNORECASE
+)
 _IN_OUT_MILITARY = Pattern(
     rf"\bin:?\s+{_MILITARY.format(n=1)}[\s,;|/]*\bout:?\s+{_MILITARY.format(n=2)}(?![\d/%-])", re.IGNORECASE
 )
