@@ -412,11 +412,13 @@ def test_the_engine_keeps_ids_and_no_text(sandbox_base: str, tmp_path: Path) -> 
 def test_a_visit_entered_in_error_withdraws_its_draft(status: str, sandbox_base: str, tmp_path: Path) -> None:
     """Polling sees that the Encounter is no visit any more; its undecided draft is withdrawn at the EHR too."""
     visit = "h2017-rehabilitation"
-    with flowing(site_settings(sandbox_base, tmp_path, None, first_days=0)) as flow:
+    with flowing(site_settings(sandbox_base, tmp_path, None, poll_overlap_minutes=0)) as flow:
         flow.store.arrivals.found("flow", visit, "list")
         until(lambda: work_of(flow, visit) is Work.DONE)
         (draft,) = flow.store.drafts(encounter_id=visit)
         assert draft.claim is not None
+        flow.store.arrivals.poll("flow")
+        flow.store.arrivals.polled("flow", datetime.now(UTC))  # from here on: the server holds many other visits
         touch(sandbox_base, "Encounter", visit, status=status)
         try:
             flow.find("flow")
