@@ -153,32 +153,33 @@ def of_visit(documents: Sequence[Json], encounter: str) -> tuple[list[Json], lis
     note that was replaced by another visit's is none of this one any more.
     """
     mine = {str(d.get("id")): d for d in documents if encounter in encounters_of(d)}
+    of_none: dict[str, list[Json]] = {}
     moved: set[str] = set()
-    further = [
-        d
-        for d in documents
-        if str(d.get("id")) not in mine and "entered-in-error" not in (d.get("status"), d.get("docStatus"))
-    ]
-    grew = True
-    while grew:
-        grew = False
-        for document in further:
-            logical_id = str(document.get("id"))
-            corrects = continued_by(document) & mine.keys()
-            if corrects and logical_id not in mine and not encounters_of(document):
-                mine[logical_id], grew = document, True
-    for document in further:
-        if encounters_of(document) - {encounter}:
-            moved |= continued_by(document, "replaces") & mine.keys()
+    for document in documents:
+        visits = encounters_of(document)
+        if "entered-in-error" in (document.get("status"), document.get("docStatus")) or encounter in visits:
+            continue
+        for target in _targets(document, "replaces") if visits else _targets(document, "replaces", "appends"):
+            if visits:
+                moved.add(target)
+            else:
+                of_none.setdefault(target, []).append(document)
+    queue = list(mine)
+    for logical_id in queue:
+        for document in of_none.get(logical_id, ()):
+            if str(document.get("id")) not in mine:
+                mine[str(document.get("id"))] = document
+                queue.append(str(document.get("id")))
     said = [
-        f"DocumentReference/{each}: was replaced by a note of another visit; it was not used" for each in sorted(moved)
+        f"DocumentReference/{each}: was replaced by a note of another visit; it was not used"
+        for each in sorted(moved & mine.keys())
     ]
     return [d for logical_id, d in mine.items() if logical_id not in moved], said
 
 
-def continued_by(document: Json, *codes: str) -> set[str]:
-    """The ids of the documents that this one replaces or continues."""
-    relations = [r for r in objects(document.get("relatesTo")) if r.get("code") in (codes or ("replaces", "appends"))]
+def _targets(document: Json, *codes: str) -> set[str]:
+    """The ids of the documents to which this one says it stands in one of those relations."""
+    relations = [r for r in objects(document.get("relatesTo")) if r.get("code") in codes]
     targets = (reference_of(r.get("target")).partition("/") for r in relations)
     return {logical_id for kind, _, logical_id in targets if kind == "DocumentReference"}
 

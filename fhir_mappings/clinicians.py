@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fhir_mappings import views
 from guardrails.codebook import Codebook
@@ -46,6 +46,14 @@ class Clinicians:
     def first(self, references: Iterable[views.Reference]) -> Clinician | None:
         """The first of several references that is a clinician's."""
         return next((c for c in map(self.of, references) if c is not None), None)
+
+
+def primary(participants: Sequence[views.Participant]) -> views.Reference | None:
+    """Who renders: the primary performer (PPRF), else the only clinician; None where nobody says which of several."""
+    people = [p for p in participants if p.individual.id_of("Practitioner", "PractitionerRole")]
+    performers = [p for p in people if any(c.code == "PPRF" for t in p.type for c in t.coding)]
+    chosen = performers or (people if len(people) == 1 else [])
+    return chosen[0].individual if chosen else None
 
 
 def _full_name(names: list[views.HumanName]) -> str:

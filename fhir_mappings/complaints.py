@@ -24,14 +24,21 @@ class Complaints:
             self.said.append(complaint)
 
     def read(self, view: type[V], raw: Json | None) -> V | None:
-        """A view of a resource, or None and a complaint."""
+        """A view of a resource, or None and a complaint; and one for each field that leads to another server."""
         if raw is None:
             return None
         try:
-            return views.read(view, raw)
+            seen = views.read(view, raw)
         except UnusableResource as problem:
             self.add(str(problem))
             return None
+        self.elsewhere(seen)
+        return seen
+
+    def elsewhere(self, seen: views.Resource) -> None:
+        """Say which fields lead to another server: what they name is used for nothing (fhir 2.6)."""
+        for field in views.elsewhere(seen):
+            self.add(f"{seen.resource_type}/{seen.id}: {field}: refers to another server; what it names was not used")
 
     def by_id(self, view: type[V], raws: Iterable[Json]) -> dict[str, V]:
         """The usable resources by id."""

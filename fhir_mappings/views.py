@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeGuard, TypeVar
@@ -457,21 +456,17 @@ def is_elsewhere(reference: object) -> bool:
     return isinstance(reference, str) and "://" in reference
 
 
-def elsewhere(resource: Json) -> list[str]:
-    """The fields of a resource that refer to another server, such as `context.encounter`."""
-    return sorted({path for path, reference in _references(resource, "") if is_elsewhere(reference)})
-
-
-def _references(value: object, path: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, list):
-        for each in value:
-            yield from _references(each, path)
-    elif isinstance(value, dict):
-        for key, each in value.items():
-            if key == "reference":
-                yield path, each
-            else:
-                yield from _references(each, f"{path}.{key}" if path else key)
+def elsewhere(view: View, field: str = "") -> list[str]:
+    """The fields that refer to another server, of those that a view reads, such as `context.encounter`."""
+    if isinstance(view, Reference):
+        return [field] if is_elsewhere(view.reference) else []
+    found = []
+    for name, info in type(view).model_fields.items():
+        value = getattr(view, name)
+        within = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, View)]
+        path = f"{field}.{info.alias or name}" if field else info.alias or name
+        found += [each for inner in within for each in elsewhere(inner, path)]
+    return list(dict.fromkeys(found))
 
 
 def instant(text: str | None) -> datetime | None:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fhir_mappings import coverages, systems, views
-from fhir_mappings.clinicians import Clinicians
+from fhir_mappings.clinicians import Clinicians, primary
 from fhir_mappings.complaints import Complaints
 from fhir_mappings.note_sets import labels_of, note_set
 from fhir_mappings.records import SiteOptions, VisitRecord
@@ -39,10 +39,7 @@ class _Mapper:
         self.record, self.options = record, options
         self.complaints = complaints = Complaints(record.problems)
         self.encounter = views.read(views.Encounter, record.encounter)
-        for resource in (record.encounter, *record.others, *(note.document for note in record.notes)):
-            for field in views.elsewhere(resource):
-                named = f"{resource.get('resourceType')}/{resource.get('id')}"
-                complaints.add(f"{named}: {field}: refers to another server; what it names was not used")
+        complaints.elsewhere(self.encounter)
         self.organizations = complaints.by_id(views.Organization, record.of("Organization"))
         self.locations = complaints.by_id(views.Location, record.of("Location"))
         self.conditions = complaints.by_id(views.Condition, record.of("Condition"))
@@ -176,11 +173,8 @@ class _Mapper:
         return "" if views.is_elsewhere(named) else named
 
     def _performer(self) -> Clinician | None:
-        """The primary performer (PPRF), else the only individual."""
-        people = [p for p in self.encounter.participant if p.individual.id_of("Practitioner", "PractitionerRole")]
-        primary = [p for p in people if any(c.code == "PPRF" for t in p.type for c in t.coding)]
-        chosen = primary or (people if len(people) == 1 else [])
-        return self.clinicians.of(chosen[0].individual) if chosen else None
+        chosen = primary(self.encounter.participant)
+        return self.clinicians.of(chosen) if chosen else None
 
     def _diagnoses(self) -> tuple[Diagnosis, ...]:
         ranked = [(d.condition.id_of("Condition"), d.rank) for d in self.encounter.diagnosis]

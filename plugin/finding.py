@@ -22,19 +22,22 @@ _STOPPED = frozenset({"cancelled", "entered-in-error"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A resource that changed: the visit it is of, its version, and when that was, by the server's clock."""
+    """A resource that changed: the visit it is of, and its version."""
 
     encounter_id: str
     version: str
-    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How far a server was asked, by its own clock, and why not to the end. What was told of before `through` is done with."""
+    """How far a server was asked, by its own clock, and what was wrong. What was told of before `through` is done with.
+
+    `through` is None where nothing came, or a search broke off that the server did not answer in the order asked for.
+    """
 
     through: datetime | None
     problem: str | None = None
+    broken_off: bool = False
 
 
 def can_poll(capabilities: Capabilities) -> bool:
@@ -69,17 +72,18 @@ def ask(
     if capabilities.searches_by("DocumentReference", "_lastUpdated"):
         notes = client.stream("DocumentReference", window | {"_elements": "id,context,meta"})
         asked.append(_told("DocumentReference", notes, visits, tell))
-    problem = "; ".join([problem for _, _, problem in asked if problem]) or None
-    broken_off = [through for through, whole, _ in asked if not whole]
-    reached = broken_off or [through for through, _, _ in asked if through is not None]
-    through = None if None in reached else (min if broken_off else max)(filter(None, reached), default=None)
-    return Asked(through, problem)
+    problem = "; ".join([each.problem for each in asked if each.problem]) or None
+    broken_off = [each.through for each in asked if each.broken_off]
+    reached = [through for through in broken_off or [each.through for each in asked] if through is not None]
+    if broken_off:
+        return Asked(min(reached) if len(reached) == len(broken_off) else None, problem, broken_off=True)
+    return Asked(max(reached, default=None), problem)
 
 
 def _told(
     kind: str, resources: Iterable[Json], visits_of: Callable[[Json], list[str]], tell: Callable[[Change], object]
-) -> tuple[datetime | None, bool, str | None]:
-    """How far a search came (None: the server does not answer in the order asked for), whether to its end, and what was wrong."""
+) -> Asked:
+    """Tell of one search's resources as they come."""
     newest: datetime | None = None
     in_order, odd = True, 0
     try:
@@ -89,13 +93,13 @@ def _told(
             newest = max(filter(None, (newest, at)), default=None)
             for encounter_id in visits_of(resource):
                 if is_kept_id(encounter_id):
-                    tell(Change(encounter_id, _version(resource), at))
+                    tell(Change(encounter_id, _version(resource)))
                 else:
                     odd += 1
     except EhrError as problem:
-        return newest if in_order else None, False, str(problem)
+        return Asked(newest if in_order else None, str(problem), broken_off=True)
     left_out = f"{kind}: {odd} visits left out, whose id is none that FHIR allows" if odd else None
-    return newest, True, left_out
+    return Asked(newest, left_out)
 
 
 def window_start(through: datetime | None, overlap: timedelta, first: timedelta) -> datetime:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from fhir_mappings import views
 from fhir_mappings.bundles import earlier_documents
+from fhir_mappings.clinicians import primary
 from fhir_mappings.records import ContextRecord, Found, NoteRecord
 from fhir_mappings.views import Json, objects, reference_of
 from guardrails.visit import NotLookedUp
@@ -83,11 +84,15 @@ class Surroundings:
         switched_off = self._asked(LookUp.CLINICIAN_DAY)
         if switched_off:
             return switched_off
-        clinician = _primary(encounter)
-        if clinician is None:
+        try:
+            performer = primary(views.read(views.Encounter, encounter).participant)
+        except views.UnusableResource as problem:
+            return NotLookedUp(str(problem))
+        if performer is None:
             return NotLookedUp("the Encounter names no primary clinician")
+        clinician = reference_of(performer.model_dump())
         found = self._encounters_of("participant", clinician, encounter)
-        return found if isinstance(found, NotLookedUp) else tuple(e for e in found if clinician in _staff(e))
+        return found if isinstance(found, NotLookedUp) else tuple(e for e in found if clinician in _people_of(e))
 
     def _encounters_of(self, whose: str, reference: str, encounter: Json) -> Found:
         period = encounter.get("period")
@@ -128,22 +133,9 @@ class Surroundings:
         return tuple(read_note(d) for d in latest if any(_may_be_equal(d, own) for own in notes))
 
 
-def _staff(encounter: Json) -> list[str]:
-    """The references of the clinicians who took part."""
-    named = (reference_of(each.get("individual")) for each in objects(encounter.get("participant")))
-    return [n for n in named if n.startswith(("Practitioner/", "PractitionerRole/"))]
-
-
-def _primary(encounter: Json) -> str | None:
-    """The reference of who renders, as the mapping chooses: the primary performer (PPRF), else the only individual."""
-    performers = [
-        each
-        for each in objects(encounter.get("participant"))
-        for kind in objects(each.get("type"))
-        if any(coding.get("code") == "PPRF" for coding in objects(kind.get("coding")))
-    ]
-    primary, staff = _staff({"participant": performers}), _staff(encounter)
-    return next(iter(primary or (staff if len(staff) == 1 else [])), None)
+def _people_of(encounter: Json) -> set[str]:
+    """The references of those who took part."""
+    return {reference_of(each.get("individual")) for each in objects(encounter.get("participant"))}
 
 
 def scopes_allow(scopes: frozenset[str] | None, kind: str, *, write: bool = False) -> bool:

@@ -30,7 +30,9 @@ def document(**changes: Any) -> Json:
     } | changes
 
 
-def mapped(book: Codebook, *documents: Json, text: str = TEXT, **encounter: Any) -> tuple[Visit, tuple[str, ...]]:
+def mapped(
+    book: Codebook, *documents: Json, text: str = TEXT, patient: Json | None = None, **encounter: Any
+) -> tuple[Visit, tuple[str, ...]]:
     """A finished visit with these notes."""
     record = VisitRecord(
         ehr_id="t",
@@ -42,6 +44,7 @@ def mapped(book: Codebook, *documents: Json, text: str = TEXT, **encounter: Any)
             "period": {"start": "2026-03-02T13:55:00-05:00", "end": "2026-03-02T14:50:00-05:00"},
         }
         | encounter,
+        patient=patient,
         notes=tuple(NoteRecord(d, text) for d in documents),
         others=({"resourceType": "Practitioner", "id": "p", "qualification": [{"code": {"text": "BA, QMHS"}}]},),
     )
@@ -133,9 +136,9 @@ def test_what_a_reference_to_another_server_names_is_not_used(book: Codebook) ->
     assert [n.status for n in visit.notes] == [NoteStatus.UNSIGNED]
     elsewhere = "refers to another server; what it names was not used"
     assert said == (
+        f"Encounter/e: subject: {elsewhere}",
         f"Encounter/e: participant.individual: {elsewhere}",
         f"Encounter/e: serviceProvider: {elsewhere}",
-        f"Encounter/e: subject: {elsewhere}",
         f"DocumentReference/n: authenticator: {elsewhere}",
         f"DocumentReference/n: context.encounter: {elsewhere}",
     )
@@ -158,78 +161,5 @@ def test_what_a_reference_to_another_server_names_is_not_used(book: Codebook) ->
 )
 def test_a_death_known_to_the_month_is_a_death(book: Codebook, patient: Json, died: date | None, undated: bool) -> None:
     """Before the visit's month it was before the visit; within it nobody knows, and a person looks."""
-    visit, _ = around(book, {"resourceType": "Patient", "id": "1", **patient})
+    visit, _ = mapped(book, patient={"resourceType": "Patient", "id": "1", **patient})
     assert (visit.client_deceased, visit.client_died_undated) == (died, undated)
-
-
-@pytest.mark.parametrize(
-    ("period", "payer"),
-    [
-        ({"end": "2025-12"}, "https://payers|2"),
-        ({"end": "12/31/2025"}, "https://payers|2"),
-        ({"start": "2026-04"}, "https://payers|2"),
-        ({"start": "soon"}, "https://payers|2"),
-        ({"end": "2026-03"}, "https://payers|1"),
-        ({"start": "2026", "end": "2026"}, "https://payers|1"),
-        ({}, "https://payers|1"),
-    ],
-)
-def test_a_coverage_that_ended_in_a_month_has_ended(book: Codebook, period: Json, payer: str) -> None:
-    """The first payer whose coverage is known to be in force on the date of service, never one whose end nobody can read."""
-    visit, _ = around(book, None, *coverages({"period": period}, {}))
-    assert visit.coverage.payer == payer
-
-
-@pytest.mark.parametrize(
-    ("status", "payer"), [("active", "https://payers|2"), ("entered-in-error", "https://payers|1")]
-)
-def test_an_account_entered_in_error_does_not_say_who_pays_first(book: Codebook, status: str, payer: str) -> None:
-    """The coverages' own order holds then, and the complaint says why."""
-    account = {
-        "resourceType": "Account",
-        "id": "a",
-        "status": status,
-        "coverage": [{"coverage": {"reference": f"Coverage/{n}"}, "priority": 3 - n} for n in (1, 2)],
-    }
-    visit, said = around(book, None, *coverages({}, {}), account, account=[{"reference": "Account/a"}])
-    assert visit.coverage.payer == payer
-    assert ("Account/a: entered in error; its order of payers was not used" in said) is (status != "active")
-
-
-def coverages(*changes: Json) -> list[Json]:
-    """Coverages of client 1 in their order, each with a payer of its own."""
-    made: list[Json] = []
-    for number, each in enumerate(changes, 1):
-        payer = {"identifier": [{"system": "https://payers", "value": str(number)}]}
-        made.append({"resourceType": "Organization", "id": f"o{number}", **payer})
-        made.append(
-            {
-                "resourceType": "Coverage",
-                "id": str(number),
-                "status": "active",
-                "order": number,
-                "beneficiary": {"reference": "Patient/1"},
-                "payor": [{"reference": f"Organization/o{number}"}],
-                **each,
-            }
-        )
-    return made
-
-
-def around(book: Codebook, patient: Json | None, *others: Json, **encounter: Any) -> tuple[Visit, tuple[str, ...]]:
-    """A finished visit with what its record holds beside it."""
-    record = VisitRecord(
-        ehr_id="t",
-        encounter={
-            "resourceType": "Encounter",
-            "id": "e",
-            "status": "finished",
-            "subject": {"reference": "Patient/1"},
-            "period": {"start": "2026-03-02T13:55:00-05:00"},
-            **encounter,
-        },
-        patient=patient,
-        others=others,
-    )
-    result = to_visit(record, SiteOptions(zone="America/New_York"), book)
-    return result.visit, tuple(result.complaints.said)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fhir_mappings.bundles import another_clients
+from fhir_mappings.bundles import another_clients, of_visit
 from fhir_mappings.clinicians import Clinicians
 from fhir_mappings.complaints import Complaints
 from fhir_mappings.note_sets import note_set
@@ -182,3 +182,14 @@ def test_a_document_that_signs_is_its_authors_signature(book: Codebook, signer: 
     note = document("a", authenticator=None, docStatus=None)
     page = document("b", relates=("signs", "a"), author=[{"reference": signer}], authenticator=None)
     assert statuses(book, note, page)["a"] == expected
+
+
+def test_corrections_that_name_no_visit_follow_their_note_however_many_and_in_whatever_order() -> None:
+    """A thousand corrections of corrections, the last first; one that was entered in error brings nothing along."""
+    chain = [document(f"n{n}", relates=("replaces", f"n{n - 1}")).document for n in range(1000, 0, -1)]
+    here = document("n0", context={"encounter": [{"reference": "Encounter/e"}]}).document
+    mistaken = document("m1", relates=("appends", "n0"), status="entered-in-error").document
+    after = document("m2", relates=("appends", "m1")).document
+    mine, said = of_visit([*chain, mistaken, after, here], "Encounter/e")
+    assert sorted(d["id"] for d in mine) == sorted(f"n{n}" for n in range(1001))
+    assert said == []

@@ -73,6 +73,17 @@ ACCOUNT = {
         ([coverage("c1", "a", order=1), coverage("c2", "b", status="cancelled")], {}, ["c1"], True),
         ([coverage("c1", "a"), coverage("c2", "b", period={"end": "2026-03-01"})], {}, ["c1"], True),
         ([coverage("c1", "a", **SELF), coverage("c2", "b")], {}, ["c2", "c1"], True),
+        ([coverage("c1", "a", period={"end": "2025-12"}), coverage("c2", "b")], {}, ["c2"], True),
+        ([coverage("c1", "a", period={"end": "12/31/2025"}), coverage("c2", "b")], {}, ["c2"], True),
+        ([coverage("c1", "a", period={"start": "2026-04"}), coverage("c2", "b")], {}, ["c2"], True),
+        ([coverage("c1", "a", period={"start": "soon"}), coverage("c2", "b")], {}, ["c2"], True),
+        ([coverage("c1", "a", period={"start": "2026", "end": "2026-03"})], {}, ["c1"], True),
+        (
+            [coverage("c1", "a", order=1), coverage("c2", "b", order=2), ACCOUNT | {"status": "entered-in-error"}],
+            {"account": [{"reference": "Account/acc"}]},
+            ["c1", "c2"],
+            True,
+        ),
         (
             [coverage("c1", "a", order=1), coverage("c2", "b", order=2), ACCOUNT],
             {"account": [{"reference": "Account/acc"}]},
@@ -85,7 +96,10 @@ ACCOUNT = {
 def test_the_order_of_payers_is_the_records(
     book: Codebook, others: list[Json], encounter: Json, order: list[str], known: bool
 ) -> None:
-    """The visit's Account decides, else Coverage.order; out of pocket comes last; what has lapsed is left out."""
+    """The visit's Account decides, else Coverage.order; out of pocket comes last.
+
+    What has lapsed is left out, also where only the month is known, or nobody can read when; so is a mistaken Account.
+    """
     visit = mapped(book, *others, **encounter)
     assert [c.id for c in (visit.coverage, *visit.further_coverages) if c.id] == order
     assert visit.payer_order_known is known

@@ -33,6 +33,19 @@ def context(**found: Any) -> Context:
     return to_context(ContextRecord(**found), mapped, today=date(2026, 3, 9), disclosure_basis=None)
 
 
+def approved(**period: str) -> Json:
+    """A prior authorization that was given."""
+    return {
+        "resourceType": "ClaimResponse",
+        "id": "r",
+        "status": "active",
+        "use": "preauthorization",
+        "outcome": "complete",
+        "patient": PATIENT,
+        "preAuthPeriod": period,
+    }
+
+
 def claim(**changes: Any) -> Json:
     item = {
         "sequence": 1,
@@ -201,17 +214,7 @@ def test_a_plan_and_an_authorization_are_known_with_their_days() -> None:
                 "date": "2026-02-01T10:00:00Z",
             },
         ),
-        authorizations=(
-            {
-                "resourceType": "ClaimResponse",
-                "id": "r",
-                "status": "active",
-                "use": "preauthorization",
-                "outcome": "complete",
-                "patient": PATIENT,
-                "preAuthPeriod": {"start": "2026-01-01", "end": "2026-03-01"},
-            },
-        ),
+        authorizations=(approved(start="2026-01-01", end="2026-03-01"),),
     )
     assert isinstance(found.plans, Known)
     assert [p.id for p in found.plans.values] == ["CarePlan/a", "DocumentReference/d"]
@@ -358,16 +361,7 @@ def test_what_ended_in_a_month_has_ended(end: str, in_force: bool) -> None:
         "provision": {"type": "permit", "period": {"end": end}},
     }
     plan = {"resourceType": "CarePlan", "id": "p", "status": "active", "subject": PATIENT, "period": {"end": end}}
-    approved = {
-        "resourceType": "ClaimResponse",
-        "id": "r",
-        "status": "active",
-        "use": "preauthorization",
-        "outcome": "complete",
-        "patient": PATIENT,
-        "preAuthPeriod": {"end": end},
-    }
-    found = context(consents=(consent,), plans=(plan,), authorizations=(approved,))
+    found = context(consents=(consent,), plans=(plan,), authorizations=(approved(end=end),))
     assert found.disclosure_basis == ("Consent/k" if in_force else None)
     for scope in (found.plans, found.authorizations):
         assert isinstance(scope, Known)
