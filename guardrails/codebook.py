@@ -20,7 +20,7 @@ from pathlib import Path
 
 from guardrails import edit_tables
 from guardrails.edit_tables import EditTables
-from guardrails.patterns import Pattern, PatternError, Sieve
+from guardrails.patterns import Named, Pattern, PatternError, Sieve
 from guardrails.rules import CuredBy, Effect, Rule, registered
 
 HCPCS_SYSTEM = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
@@ -185,7 +185,7 @@ class Codebook:
     credentials: tuple[Credential, ...] = field(repr=False)
     elements: Mapping[str, Element] = field(repr=False)
     requirements: Mapping[str, Mapping[str, Effect]] = field(repr=False)
-    services: Mapping[str, Pattern] = field(repr=False)
+    services: Named = field(repr=False)
     works: Mapping[str, Work] = field(repr=False)
     instruments: Mapping[str, Pattern] = field(repr=False)
     look_alikes: Mapping[str, Mapping[str, str]] = field(repr=False)
@@ -435,9 +435,9 @@ def load(directory: Path | None = None, *, with_cpt: bool = True) -> Codebook:
             ),
             elements=elements,
             requirements=_requirements(data, elements),
-            services={
-                row["service"]: Pattern(row["pattern"], re.IGNORECASE) for _, row in _rows(data / "services.csv")
-            },
+            services=Named(
+                (row["service"], Pattern(row["pattern"], re.IGNORECASE)) for _, row in _rows(data / "services.csv")
+            ),
             works={
                 row["service"]: Work(
                     documented_as=frozenset(row["documented_as"].split()),

@@ -21,5 +21,6 @@ class once(Generic[T]):  # noqa: N801 - it stands where `property` does
     def __get__(self, owner: object | None, kind: type) -> T | Self:
         if owner is None:
             return self
-        kept: T = owner.__dict__.setdefault(self._name, self._of(owner))
-        return kept
+        found = self._of(owner)
+        setattr(owner, self._name, found)
+        return found

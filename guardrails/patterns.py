@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from itertools import chain, count
+from operator import or_
 from typing import Any, NamedTuple
 
 import pcre2
@@ -167,6 +168,23 @@ class Sieve:
         over = [anew.data[max(0, start - reach) : end + reach] for start, end in changed]
         anew.ruled_out = folded.ruled_out & self._index.ruled_out(b"\n".join(over))
         return anew
+
+
+class Named(dict[str, "Pattern"]):
+    """Patterns by name, of which a text's sieve tells at once which can stand in it."""
+
+    def __init__(self, patterns: Iterable[tuple[str, Pattern]]) -> None:
+        super().__init__(patterns)
+        self._names = {pattern.bit: name for name, pattern in self.items()}
+        self._bits = reduce(or_, self._names, 0)
+
+    def possible(self, folded: Folded) -> Iterator[str]:
+        """The names of those that can stand in a text, in their order."""
+        left = self._bits & ~folded.ruled_out
+        while left:
+            bit = left & -left
+            left ^= bit
+            yield self._names[bit]
 
 
 _numbers = count()

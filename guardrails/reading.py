@@ -9,7 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date
-from itertools import chain, islice
+from itertools import islice
 from typing import TypeVar
 
 from guardrails import time_statements
@@ -36,7 +36,7 @@ Span = tuple[int, int]
 
 _HEADED_LINE = re.compile(  # possessive: a line is looked at once, whatever it is made of; after it comes the next
     r"[ \t]*+(?:[#*-]++[ \t]*+|\d{1,2}[.)][ \t]++)?+"
-    r"(?:(?P<title>[A-Za-z][A-Za-z0-9 /&(),.'#-]*+)(?:[:\t](?P<rest>[^\n]*+)|(?=\n|\Z)))?+[^\n]*+(?:\n++|\Z)"
+    r"([A-Za-z][A-Za-z0-9 /&(),.'#-]*+(?:[:\t]|(?=\n|\Z)))?+([^\n]*+(?:\n++|\Z))"  # a title with its colon, and the rest
 )
 _LONGEST_TITLE = 71
 _FIRST_LINE = re.compile(r"\s*+([^\n]*+)")
@@ -151,8 +151,8 @@ _SCORED = Pattern(
 _MOST_NAMED = 200  # mentions of one instrument that are looked at
 _LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.MULTILINE)  # possessive: a megabyte of blanks is looked at once
 _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
-_WORD = re.compile(r"[A-Za-z]+")
-_SEVEN_WORDS = re.compile(r"(?:[A-Za-z]++[^A-Za-z]*+){7}")
+_FEW_WORDS = re.compile(r"(?=[A-Z])(?:[A-Za-z]++[^A-Za-z]*+){1,6}+\Z(?<![.,])")
+_IN_CAPITALS = re.compile(r"(?=[A-Z])(?:(?:[A-Z][A-Za-z]*+|[a-z]{1,3}+(?![A-Za-z]))[^A-Za-z]*+){1,6}+\Z(?<![.,])")
 _NAME = re.compile(r"\w+")
 _TWO_WORDS = re.compile(r"\w\W+\w")
 _AFTER_LETTER = frozenset(" -.)")
@@ -170,18 +170,23 @@ class Sections:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        titles, self._starts, self._bodies = _headings(text)
-        self.titled: dict[str, list[int]] = {}  # a note of one heading a thousand times is judged once
-        for number, title in enumerate(titles):
-            self.titled.setdefault(title, []).append(number)
+        self._titles, self._starts, self._bodies = _headings(text)
+        self.titled = dict.fromkeys(self._titles)  # a note of one heading a thousand times is judged once
         self.titles = Folded("\n".join(self.titled))
         self._blank: dict[int, int] = {}
 
-    def headed(self, titles: Sequence[str]) -> list[int]:
+    def headed(self, titles: Sequence[str]) -> Iterator[int]:
         """The sections of these titles, in the order of the text."""
-        if len(titles) == 1:
-            return self.titled.get(titles[0], [])
-        return sorted(chain.from_iterable([self.titled[title] for title in titles if title in self.titled]))
+        if len(titles) != 1:
+            asked = frozenset(titles)
+            return (section for section, title in enumerate(self._titles) if title in asked)
+        return self._of_title(titles[0])
+
+    def _of_title(self, title: str) -> Iterator[int]:
+        section = -1
+        for _ in range(self._titles.count(title)):
+            section = self._titles.index(title, section + 1)
+            yield section
 
     def body(self, section: int) -> Span:
         """What stands under the heading, up to the next."""
@@ -505,33 +510,27 @@ def _first(pattern: Pattern, folded: Folded, unless_before: Pattern | None = Non
 def _headings(text: str) -> tuple[list[str], list[int], list[int]]:
     """The titles, where each heading begins and where what stands under it does."""
     titles, starts, bodies = [], [], []
-    for match in _HEADED_LINE.finditer(text):
-        (start, _), (named, end), (body, _) = match.regs
-        if named < 0:
+    for line in _HEADED_LINE.finditer(text):
+        named = line[1]
+        if named is None:
             continue
-        title = text[named:end].rstrip(" ")
-        if len(title) > _LONGEST_TITLE:
+        title, start = named.rstrip(" :\t"), line.start()
+        if len(title) > _LONGEST_TITLE or (named[-1] not in ":\t" and not _is_title_line(title, text, start)):
             continue
-        if body < 0:
-            if not _is_title_line(title, text, start):
-                continue
-            body = end
         if title[1:2] in _AFTER_LETTER:
             title = _LETTER.sub("", title)
         titles.append(title)
         starts.append(start)
-        bodies.append(body)
+        bodies.append(line.start(2))
     return titles, starts, bodies
 
 
 def _is_title_line(title: str, text: str, start: int) -> bool:
     """A line without a colon is a heading if it is short, unpunctuated, and in capitals or alone after a blank line."""
-    if not title[0].isupper() or title.endswith((".", ",")):
-        return False
-    if _SEVEN_WORDS.match(title):
-        return False
-    alone = start == 0 or text[max(0, start - 2) : start] in ("\n\n", "\n")
-    return title.isupper() or alone or all(w[0].isupper() or len(w) <= 3 for w in _WORD.findall(title))
+    if _IN_CAPITALS.match(title):
+        return True
+    alone = start < 2 or text.startswith("\n\n", start - 2)
+    return alone and _FEW_WORDS.match(title) is not None
 
 
 def _elements(folded: Folded, sections: Sections, codebook: Codebook) -> Mapping[str, tuple[Span, ...]]:
@@ -599,8 +598,8 @@ def _declared_services(folded: Folded, sections: Sections, codebook: Codebook) -
 
 def _declared_in(spans: list[Span], folded: Folded, codebook: Codebook) -> dict[str, Span]:
     declaring = Folded(_APART.join([folded.text[start:end] for start, end in spans]), folded.ruled_out)  # once for all
-    possible = [(service, p) for service, p in codebook.services.items() if not p.bit & declaring.ruled_out]
-    found = [(service, pattern.search(declaring)) for service, pattern in possible]
+    services = codebook.services
+    found = [(service, services[service].search(declaring)) for service in services.possible(declaring)]
     return {service: _in_whole(match.span(), spans) for service, match in found if match}
 
 
