@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -94,7 +95,7 @@ WHICH_TIME = rule(
     "TIME-033",
     Effect.HOLD,
     "The note states several separate times and it is not clear which belong to this service.",
-    authority="domain 0.3 (6), OV-02",
+    authority="domain 0.3 (6), OV-02, OV-08",
     cured_by=CuredBy.NOTE,
 )
 
@@ -153,6 +154,8 @@ _IMPLAUSIBLE_MINUTES = 8 * 60  # two clock times without am/pm that lie further 
 # Codes for which the record must hold both clock times, not a length alone.
 _CLOCK_RULES = frozenset({UnitRule.PAYER15, UnitRule.FLOOR, UnitRule.CEIL, UnitRule.MIDPOINT15})
 _PROGRAMMES = frozenset({"day_program", "substance_use_program"})
+_OVER_A_DAY = frozenset({"crisis_psychotherapy"})  # its minutes of a date are added up, continuous or not (domain 3.3)
+_LONGEST_BREAK = timedelta(minutes=15)  # our own bound: what goes on after more is a second session (OV-08)
 _CONCLUDED = frozenset({"assessment", "diagnostic_evaluation", "diagnostic_evaluation_medical"})
 # Codes that do not count minutes: disagreement about time is only worth a word.
 UNTIMED_RULES = frozenset(
@@ -277,6 +280,8 @@ def documented_time(
         problems.append(found(DISAGREE, where=[p.quote for p in placed]))
         placed, complete = [], []
     placed, ambiguous = _choose(placed, tuple(cited)) if placed and lain.apart else (placed, [])
+    if code.unit_rule is UnitRule.SESSION and code.service not in _OVER_A_DAY and _several_sessions(placed):
+        placed, ambiguous = [], placed
     if ambiguous:
         problems.append(found(WHICH_TIME, where=[p.quote for p in ambiguous]))
 
@@ -323,8 +328,10 @@ def _apart(
     policy: Policy,
 ) -> DocumentedTime:
     """Psychotherapy beside an evaluation: its minutes are those that the note states for it alone (TH01), within the visit's."""
-    own = [(r, s) for r, s in statements if isinstance(s, Duration) and s.of_psychotherapy and s.role is not Role.OTHER]
-    own += [(r, s) for r, s in statements if isinstance(s, Duration) and s.of_psychotherapy and s.role is Role.OTHER]
+    spoken = [
+        (r, s) for r, s in statements if isinstance(s, Duration) and s.of_psychotherapy and s.role is not Role.ANOTHER
+    ]
+    own = sorted(spoken, key=lambda each: each[1].role is Role.OTHER)
     where = tuple(r.at(s.span) for r, s in own)
     if not own:
         return DocumentedTime(None, (found(NOT_APART, where=[r.at(s.span) for r, s in complete]),))
@@ -376,20 +383,22 @@ def _corrected_elsewhere(
     sessions: list[tuple[Reading, ClockRange]],
     complete: list[tuple[Reading, ClockRange]],
 ) -> list[Quote]:
-    """Where an addendum states another start or stop than the note it belongs to, or a note a further stop amid its session:
+    """Where an addendum states another start or stop than the note it belongs to, or a note a further one amid its session:
     which holds, only a new note can say."""
     stops = [(r, s) for r in readings for s in r.lone_stops]
-    if not complete or (not stops and len(complete) == len(sessions)):
+    opened = [(r, s) for r, s in sessions if s.end is None]
+    if not complete or (not stops and not opened):
         return []
     addenda = {n.id for n in visit.notes if n.role is NoteRole.ADDENDUM}
     starts, ends = {s.start % 720 for _, s in complete}, {(s.end or 0) % 720 for _, s in complete}
-    other = [
-        r.at(s.span) for r, s in sessions if s.end is None and r.note_id in addenda and s.start % 720 not in starts
-    ]
+    other = [r.at(s.span) for r, s in opened if r.note_id in addenda and s.start % 720 not in starts]
     other += [r.at(s.span) for r, s in stops if r.note_id in addenda and s.end % 720 not in ends]
     if len(complete) == 1:
         ((_, session),) = complete
         length = ((session.end or 0) - session.start) % 720
+        other += [
+            r.at(s.span) for r, s in opened if 0 < (s.start - session.start) % 720 < length
+        ]  # a late arrival (GR-01)
         other += [r.at(s.span) for r, s in stops if 0 < (s.end - session.start) % 720 < length]
     return other
 
@@ -462,6 +471,12 @@ def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Plac
     if not covered:
         return [], placed
     return covered, []
+
+
+def _several_sessions(placed: Sequence[_Placed]) -> bool:
+    """Whether more than a break lies between some of the times."""
+    stretches = union([p.interval for p in placed])
+    return any(later[0] - earlier[1] > _LONGEST_BREAK for earlier, later in pairwise(stretches))
 
 
 def _overlap(a: Quote, b: Quote) -> bool:

@@ -30,8 +30,12 @@ class Role(StrEnum):
     SESSION = "session"
     INTERRUPTION = "interruption"
     NOT_COUNTABLE = "not countable"
-    UNCLEAR = "unclear"  # time inside or beside the session, and the note does not say which
+    UNCLEAR = "unclear"  # time inside or beside the session, and the note does not say which; or a bound of it
+    ANOTHER = "another"  # a plan's, a payer's or another day's
     OTHER = "other"
+
+
+_OTHERS = frozenset({Role.ANOTHER, Role.OTHER})  # they speak of no time of this session
 
 
 class HalfDay(StrEnum):
@@ -102,7 +106,7 @@ _GAP = (
     r"\s*+(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b)?+\s*+)"
 )
 _START = Pattern(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|on\s+scene|arriv(?:al|ed)|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|on\s+scene|arriv(?:al|ed)(?:\s+late)?|(?:joined|connected)(?:\s+late)?|logged\s+(?:on|in)(?:\s+late)?|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
@@ -138,8 +142,8 @@ _NUMBER = rf"(?:\d{{1,4}}(?:\.\d{{1,2}})?|{_WORD_NUMBER})"
 _HOURS = r"(?:hours?|hrs?\.?|h)\b"
 _MINUTES = r"(?:minutes?|mins?\.?)(?!\w)"
 _DURATION = Pattern(  # ahead of all a number with an h or m behind it: most words go no further
-    rf"(?<![\w.:/-])(?={_NUMBER}[\s-]*[hm])(?:(?P<hours>{_NUMBER})[\s-]*{_HOURS}(?:,?\s*(?:and\s+)?(?P<more>{_NUMBER})[\s-]*(?:{_MINUTES}|m\b))?"
-    rf"|(?P<minutes>{_NUMBER})[\s-]*{_MINUTES})",
+    rf"(?<![\w.:/-])(?:(?={_NUMBER}[\s-]*[hm])(?:(?P<hours>{_NUMBER})[\s-]*{_HOURS}(?:,?\s*(?:and\s+)?(?P<more>{_NUMBER})[\s-]*(?:{_MINUTES}|m\b))?"
+    rf"|(?P<minutes>{_NUMBER})[\s-]*{_MINUTES})|(?P<part>half|three[ -]quarters|quarter)(?:[ -]of)?(?:[ -]an?)?[ -]hour\b)",
     re.IGNORECASE,
 )
 # "Total minutes: 45", "Session length (min): 45"
@@ -172,13 +176,13 @@ _NEVER_COUNTS = Pattern(
 )
 _INTERRUPTS = Pattern(
     r"\b(?:breaks?|interrupt\w*|left the (?:room|session|office|building)|stepped (?:out|away|outside)|paused?|restroom|bathroom|smoke[d]?"
-    r"|out of (?:the |his |her |their )?(?:room|office|session)|fire (?:drill|alarm)|took a (?:phone )?call|on the phone with|disconnect\w*|(?:connection|video|audio|call|internet|signal)\b.{0,20}?\b(?:lost|dropped|froze|cut out))\b",
+    r"|out of (?:the |his |her |their )?(?:room|office|session)|fire (?:drill|alarm)|took a (?:phone )?call|on the phone with|disconnect\w*|lost (?:the )?(?:connection|internet|video|audio|signal)|dropped call|tech(?:nical|nology)? (?:difficult|issue|problem)\w*|(?:connection|video|audio|call|internet|signal)\b.{0,20}?\b(?:lost|dropped|froze|cut out))\b",
     re.IGNORECASE,
 )
 _ELSEWHERE = Pattern(
     r"\b(?:weekly|monthly|daily|nightly|bi-?weekly|per (?:week|day|month)|a (?:day|week|night|month)|(?:each|every|most|some) (?:other )?(?:week|day|morning|evening|night|time|month)"
     r"|will|plans? to|planned|homework|practi[cs]e (?:at home|for|daily)|next|upcoming|schedul(?:ed|e)|recommend\w*|frequency|objectives?|goals?|previous(?:ly)?|prior|last (?:session|visit|week|time|night|month)"
-    r"|late|early|booked|reserved|authoriz\w*|approved|watch(?:ed|ing)?|naps?|napped|takes|hours|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works|(?:client|pt|he|she|they|who|at|from|to) work|work (?:hours|schedule|day)|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
+    r"|late|early|rtc|refer(?:red|ral|s)?|booked|reserved|authoriz\w*|approved|watch(?:ed|ing)?|naps?|napped|takes|hours|sleep\w*|slept|asleep|awake|bed|ago|usually|typically|average|walk(?:s|ed|ing)?|exercis\w+|after work|shift|works|(?:client|pt|he|she|they|who|at|from|to) work|work (?:hours|schedule|day)|appointment|return(?:s)? (?:on|in)|tomorrow|yesterday|x ?/|times?/|up to|before (?:school|work|bed)|office hours|long[- ]term|target|within|template)\b"
     r"|/\s?(?:week|wk|day|mo(?:nth)?)\b|\bx\s?/|\d\s?x\b",
     re.IGNORECASE,
 )
@@ -246,10 +250,40 @@ _BARE_LABEL = Pattern(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between
 _AIMED = Pattern(r"\b(?:planned|scheduled|frequency|target|goal|objective|authoriz\w*)\b", re.IGNORECASE)
 _LEFT = Pattern(
     r"\b(?:(?:client|patient|pt|ct|he|she|they)\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early|was out of the room)(?! at the end| calm| smil)"
-    r"|connection (?:was )?(?:lost|dropped)|(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d|joined (?:the )?(?:session|video|call) (?:late|at \d))",
+    r"|connection (?:was )?(?:lost|dropped)|(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d|joined (?:the )?(?:session|video|call) (?:late|at \d)"
+    r"|\b(?:client|patient|pt|ct|he|she|they)\s+(?:was|were|arrived|came|joined|showed up|logged (?:on|in)|connected)\s+(?:(?:about |approximately )?(?P<late>\d{1,3})[ -]*min(?:ute)?s? |(?:a (?:few|little|bit) |several |very |\w+ minutes )*)late\b(?! (?:on|with|in|fees?|at night|(?:to|for) (?!(?:the |this |today's |our |group |family )*(?:session|appointment|visit|group|meeting|contact)))))",
     re.IGNORECASE,
 )
 _NEARBY = re.compile(r"[,()+]|\s-\s|\band\b|\bplus\b", re.IGNORECASE)
+_MERE = re.compile(  # words that say nothing of what the time was
+    r"\W*(?:(?:for|about|approximately|approx|around|roughly|some|x|of|a|an|the|another|only|lasting|lasted)\b\W*)*",
+    re.IGNORECASE,
+)
+_BOUND = Pattern(  # no more than the time that follows, and nobody knows how much less
+    r"\b(?:under|below|less than|shy of|almost|nearly|close to|not quite|at most|no (?:more|longer) than)\s*$",
+    re.IGNORECASE,
+)
+_REPEATED = Pattern(r"^\W*(?:\w+\W+){0,2}?(?:x\s?[2-9]|twice|(?:two|three|four|several) times)\b", re.IGNORECASE)
+# "began", "ended": of the contact, or of what the client tells of?
+_TOLD = re.compile(
+    r"(?:start(?:ed|s)|beg[au]n|begins|commenced|opened|arrived|joined|connected|logged|stop(?:ped|s)|end(?:ed|s)|finished|conclud\w+"
+    r"|completed|closed|departed|left)\b(?!\s*[:=|\t])",
+    re.IGNORECASE,
+)
+_TOLD_BEFORE = re.compile(
+    r"\b(?:start(?:ed|s)|beg[au]n|begins|commenced|opened|arrived|joined|connected|logged (?:on|in))\W*(?:at\W*)?\d{1,2}(?:[:.]?\d\d)?\W*(?:[ap]\.?m\b)?\W*(?:(?:and|then|also)\W+)*$",
+    re.IGNORECASE,
+)
+_REPORTED = Pattern(
+    r"\b(?:that|sa(?:id|ys)|report(?:ed|s)|stat(?:ed|es)|told|tells|shared?s?|describe[ds]?|recall(?:ed|s)|explain(?:ed|s)|recounted|according to)\b",
+    re.IGNORECASE,
+)
+_WHO = r"(?:we|i|staff|writer|therapist|clinician|counsell?or|provider|worker|manager|facilitator|client|patient|pt|ct|member|consumer|individual|he|she|they|it)"
+_WHAT = r"(?:session|service|contact|visit|group|meeting|encounter|appointment|interview|assessment|evaluation|intake|treatment|psychotherapy|therapy|counseling|telehealth|call|class|training|activity)"
+_OF_CONTACT = Pattern(
+    rf"\b(?:{_WHO}|{_WHAT})(?:\s+(?:was|were|is|has|had|then|also|both|and))*\W*$|^\W*(?:\w+\W+){{0,4}}{_WHAT}\b",
+    re.IGNORECASE,
+)
 _RESTATES = re.compile(
     r"[\s(=,;:|-]*(?:for |i\.e\.,? |total(?: time)?(?: of)?:? ?|or |duration:? ?)?[\s(]*$", re.IGNORECASE
 )
@@ -274,7 +308,7 @@ def times_and_stops(folded: Folded) -> tuple[tuple[TimeStatement, ...], tuple[Lo
     Raises:
         Crowded: there are more than `MOST_TIMES` of either.
     """
-    stops = list(_looked_at(_STOP, folded))
+    stops = [stop for stop in _looked_at(_STOP, folded) if _of_contact(folded, stop)]
     ranges = sorted(islice(_clock_ranges(folded, stops), MOST_TIMES + 1), key=lambda each: each.span[1])
     taken = _Taken(len(folded.text))
     for clock in ranges:
@@ -328,7 +362,7 @@ def _lone_stops(folded: Folded, stops: Iterable[Match]) -> Iterator[LoneStop]:
 
 def _restating(text: str, duration: Duration, just_before: list[ClockRange]) -> Duration:
     """A duration right behind a session's clock times, as in "14:00-14:45 (45 minutes)", restates them."""
-    if duration.role is Role.OTHER:
+    if duration.role in _OTHERS:
         for each in just_before:
             if each.role is Role.SESSION and _RESTATES.fullmatch(text[each.span[1] : duration.span[0]]):
                 return replace(duration, role=Role.SESSION)
@@ -340,9 +374,16 @@ def unclear_interruption(folded: Folded, statements: tuple[TimeStatement, ...]) 
     for match in _LEFT.finditer(folded):
         before, after = _sentence(folded.text, match.span())
         start, end = match.start() - len(before), match.end() + len(after)
-        if not any(start <= each.span[0] < end and each.role is not Role.OTHER for each in statements):
+        said = any(start <= each.span[0] < end and each.role not in _OTHERS for each in statements)
+        if not said and not _allowed_for(match["late"], statements):
             return match.span()
     return None
+
+
+def _allowed_for(late: str | None, statements: tuple[TimeStatement, ...]) -> bool:
+    """Whether the session's start is no appointment's time, and is one less the minutes by which the client was late."""
+    starts = [s.start for s in statements if isinstance(s, ClockRange) and s.role is Role.SESSION]
+    return late is not None and len(starts) == 1 and starts[0] % 15 != 0 and (starts[0] - int(late)) % 15 == 0
 
 
 def line_of(text: str, span: tuple[int, int]) -> int:
@@ -451,7 +492,7 @@ def _single(match: Match) -> tuple[int, HalfDay] | None:
 
 def _labelled_pairs(folded: Folded, taken: _Taken, dates: _Dates, all_stops: Sequence[Match]) -> Iterator[ClockRange]:
     """ "Start time: 2:00 PM ... Stop time: 2:45 PM", also where the two stand in different lines."""
-    free = [m for m in _looked_at(_START, folded) if m.span() not in taken]
+    free = [m for m in _looked_at(_START, folded) if m.span() not in taken and _of_contact(folded, m)]
     if not free:
         return
     stops = [(m, at) for m in all_stops if m.span() not in taken and (at := _single(m)) is not None]
@@ -491,7 +532,9 @@ _PSYCHOTHERAPY = Pattern(r"\b(?:psycho)?therapy\b", re.IGNORECASE)
 
 
 def _minutes_of(duration: Match) -> int:
-    minutes = duration["minutes"]
+    minutes, part = duration["minutes"], duration["part"]
+    if part is not None:
+        return {"half": 30, "quarter": 15}.get(part.lower(), 45)
     return int(_number(minutes) if minutes is not None else _number(duration["hours"]) * 60 + _number(duration["more"]))
 
 
@@ -563,11 +606,23 @@ class _Clause:
         return bool(pattern.search(self.before) or pattern.search(self.after))
 
     def near(self, pattern: Pattern) -> bool:
-        """Whether a pattern stands right before or after the span."""
+        """Whether a pattern stands right before or after the span; where nothing does, in what it is set apart from."""
         if pattern.bit & self._ruled_out:
             return False
         before, after = self.nearest
-        return bool(pattern.search(before) or pattern.search(after))
+        if pattern.search(before) or pattern.search(after):
+            return True
+        return bool(self._set_apart and pattern.search(self._set_apart))
+
+    @once
+    def _set_apart(self) -> Folded | None:
+        """The words before the comma or bracket that set the span apart, where there is nothing else beside it."""
+        before, (_, after) = self.before.text, self.nearest
+        cuts = [match.end() for match in _NEARBY.finditer(before)]
+        if not cuts or _ANY_LETTER.search(after.text) or not _MERE.fullmatch(before, cuts[-1]):
+            return None
+        begins = next((cut for cut in reversed([0, *cuts[:-1]]) if not _MERE.fullmatch(before, cut)), 0)
+        return self._part(before[begins:])
 
     def duration(self, minutes: int, role: Role) -> Duration:
         """The span as a stated number of minutes."""
@@ -577,6 +632,19 @@ class _Clause:
             return Duration(self.span, minutes, role)
         beside = self._part(f"{before[-80:]} {self._words} {after[:40]}", cut=cut)
         return Duration(self.span, minutes, role, of_psychotherapy=bool(_PSYCHOTHERAPY.search(beside)))
+
+
+def _of_contact(folded: Folded, told: Match) -> bool:
+    """Whether what "began" or "ended" is the contact, and not something that the client tells of."""
+    text, span = folded.text, told.span()
+    if not _TOLD.match(text, *span):
+        return True
+    before, _ = _sentence(text, span)
+    if _REPORTED.search(before):
+        return False
+    while (earlier := _TOLD_BEFORE.search(before)) is not None:  # "began at 2:00 PM and ended at": by the first of them
+        before = before[: earlier.start()]
+    return not _ANY_LETTER.search(before) or _OF_CONTACT.search(before) is not None
 
 
 _LONGEST_HEADING = 200
@@ -613,21 +681,23 @@ def _role_of_clock(folded: Folded, span: tuple[int, int], *, labelled: bool = Fa
 
 def _role_of_duration(text: str, clause: _Clause) -> Role:
     if _in_quotation(text, clause.span[0]):
-        return Role.OTHER
+        return Role.ANOTHER
     before, after = clause.before, clause.after
     if clause.near(_NEVER_COUNTS):
-        return Role.NOT_COUNTABLE if clause.has(_APART) or clause.near(_PLANNED) else Role.UNCLEAR
+        apart = not _PART.search(before) and (clause.has(_APART) or clause.near(_PLANNED))
+        return Role.NOT_COUNTABLE if apart else Role.UNCLEAR
     if clause.near(_INTERRUPTS):
-        return Role.UNCLEAR if _SEVERAL.search(before.text) else Role.INTERRUPTION
+        return Role.UNCLEAR if _SEVERAL.search(before.text) or _REPEATED.search(after) else Role.INTERRUPTION
+    session = Role.UNCLEAR if _BOUND.search(before) else Role.SESSION
     if _LABEL_BEFORE.search(clause.label) and not _ELSEWHERE.search(clause.nearest[1]):
-        return Role.OTHER if _AIMED.search(before) else Role.SESSION
+        return Role.ANOTHER if _AIMED.search(before) else session
     if clause.has(_ELSEWHERE) or _WEEKDAY.search(after):
-        return Role.UNCLEAR if _LEFT_EARLY.search(before.text) else Role.OTHER
+        return Role.UNCLEAR if _LEFT_EARLY.search(before.text) else Role.ANOTHER
     if _RECALLED.search(before):
-        return Role.OTHER
+        return Role.ANOTHER
     if _PART.search(before) and not _VERB_BEFORE.search(before):
         return Role.UNCLEAR
-    return Role.SESSION if _VERB_BEFORE.search(before) or _NOUN_AFTER.search(after) else Role.OTHER
+    return session if _VERB_BEFORE.search(before) or _NOUN_AFTER.search(after) else Role.OTHER
 
 
 class _Dates:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails import Outcome, read_notes
+from guardrails import Outcome, policies, read_notes
 from guardrails.codebook import Codebook
-from guardrails.visit import Diagnosis
-from tests.conftest import SKILLS, Prove, a_note, a_visit, asked, ids, skills, therapy
+from guardrails.visit import Diagnosis, Visit
+from tests.conftest import (
+    LCSW,
+    PSYCHIATRIST,
+    SKILLS,
+    THERAPY,
+    Prove,
+    a_note,
+    a_visit,
+    asked,
+    ids,
+    skills,
+    therapy,
+)
 
 
 @pytest.mark.cpt
@@ -95,3 +107,184 @@ def test_each_diagnosis_is_looked_up(prove: Prove) -> None:
     )
     verdicts = prove(both, asked("H2014", 3, diagnoses=("F20.9", "F33")))
     assert any("F33" in f.message for f in verdicts.verdicts[0].findings)
+
+
+THERAPY_TIMED = THERAPY.replace("Time: {start} - {stop}\n", "{time}\n")
+SKILLS_TIMED = SKILLS.replace("Start time: {start}\nStop time: {stop}\n", "{time}\n")
+
+
+def psychotherapy(time: str) -> Visit:
+    """A visit whose complete psychotherapy note tells its time so."""
+    return a_visit(a_note(THERAPY_TIMED.format(time=time), author=LCSW))
+
+
+def skills_training(time: str) -> Visit:
+    """A visit whose complete skills-training note tells its time so."""
+    return a_visit(a_note(SKILLS_TIMED.format(time=time)))
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Bathroom break (10 min).",
+        "Session paused (10 min) for a call from school.",
+        "Fire drill (12 min).",
+        "The session was interrupted, for about 10 minutes, by a fire alarm.",
+        "Lost connection for 12 minutes.",
+        "Technical difficulties x 12 minutes.",
+        "The last 15 minutes before the end went to documentation.",
+        "Took a 10-minute break x 2.",
+        "Took two 5-minute breaks.",
+    ],
+)
+def test_an_interruption_in_brackets_or_between_commas_counts_as_well(prove: Prove, words: str) -> None:
+    """However its length is set apart from what it was, it is taken off, or a person is asked."""
+    (verdict,) = prove(psychotherapy(f"2:00 PM - 3:00 PM. {words}"), asked("90837", 1)).verdicts
+    assert verdict.outcome is not Outcome.READY
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Smoke break (15 min).",
+        "Transported client to store (20 min).",
+        "Travel time (20 min).",
+        "Lunch at the deli (25 min).",
+        "Drove client to the store for the first 20 minutes before the skills practice.",
+    ],
+)
+def test_time_that_never_counts_in_brackets_is_not_billed(prove: Prove, words: str) -> None:
+    """A meal, a ride or a break does not become a quarter hour of training."""
+    (verdict,) = prove(skills_training(f"2:00 PM - 3:00 PM. {words}"), asked("H2014", 4)).verdicts
+    assert verdict.outcome is not Outcome.READY
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Client arrived at 2:20 PM.",
+        "Client arrived late at 2:20 PM.",
+        "Client arrived 20 minutes late.",
+        "Client logged on at 2:20 PM.",
+        "Client was 20 minutes late for the session.",
+        "Pt joined late.",
+    ],
+)
+def test_time_before_a_late_client_came_is_not_billed(prove: Prove, words: str) -> None:
+    """The session counts from the client's arrival, and only the note can say what its start means (GR-01)."""
+    (verdict,) = prove(psychotherapy(f"2:00 PM - 3:00 PM. {words}"), asked("90837", 1)).verdicts
+    assert verdict.outcome is Outcome.HELD
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2:07 PM - 3:00 PM. Client arrived 7 minutes late.",
+        "2:00 PM - 3:00 PM. Client arrived at 2:00 PM.",
+        "2:00 PM - 3:00 PM. Client said she was 20 minutes late to work on Monday.",
+        "2:00 PM - 3:00 PM. Client was late on rent.",
+    ],
+)
+def test_a_start_that_is_the_arrival_stands(prove: Prove, time: str) -> None:
+    """The stated start already allows for it, or it was somebody else's affair."""
+    (verdict,) = prove(psychotherapy(time), asked("90837", 1)).verdicts
+    assert verdict.outcome is Outcome.READY
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "time",
+    [
+        "Panic attack began at 1:10 PM on the bus.\nSession ended at 2:45 PM.",
+        "Client said the argument began at 1:30 PM.\nStop time: 2:45 PM",
+        "Start time: 1:30 PM. The session was short; client said that the fight at home ended at 3:45 PM.",
+    ],
+)
+def test_what_began_or_ended_in_the_clients_story_is_no_session_time(prove: Prove, time: str) -> None:
+    """A session's start or stop is never joined with that of an event that the client tells of."""
+    (verdict,) = prove(psychotherapy(time), asked("90837", 1)).verdicts
+    assert verdict.outcome is Outcome.HELD
+    assert verdict.line is None
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "time",
+    [
+        "Session began at 2:00 PM and ended at 3:00 PM.",
+        "We started at 2:00 PM and finished at 3:00 PM.",
+        "Began at 2:00 PM, ended at 3:00 PM.",
+        "Group therapy session started: 2:00 PM | ended: 3:00 PM",
+        "Writer arrived at 2:00 PM. Writer left the home at 3:00 PM.",
+    ],
+)
+def test_a_session_told_in_verbs_has_its_time(prove: Prove, time: str) -> None:
+    """Who or what began and ended is the contact."""
+    (verdict,) = prove(psychotherapy(time), asked("90837", 1)).verdicts
+    assert verdict.line is not None
+    assert verdict.line.minutes is not None
+    assert verdict.line.minutes.minutes == 60
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Plan: continue weekly 45-minute psychotherapy sessions.",
+        "Plan: RTC 2 weeks for 45 minutes therapy.",
+        "Last visit: 45 min of psychotherapy.",
+        "Referred to LCSW for 60 minutes of weekly therapy.",
+    ],
+)
+def test_psychotherapy_of_another_day_is_not_this_visits(prove: Prove, words: str) -> None:
+    """Beside an evaluation only minutes stated for this visit count (TH01)."""
+    text = THERAPY_TIMED.format(time="10:00 AM - 11:00 AM") + f"MDM: moderate.\n{words}\n"
+    visit = a_visit(a_note(text, author=PSYCHIATRIST))
+    (_, added) = prove(visit, asked("99214", 1), asked("90836", 1), policy=policies.load("medicare")).verdicts
+    assert "TIME-013" in [f.rule_id for f in added.findings]
+    assert added.line is None
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "time",
+    [
+        "We had half an hour of psychotherapy.",
+        "Half an hour session.",
+        "Three quarters of an hour of therapy.",
+        "Session was under an hour long.",
+        "Session lasted less than 60 minutes.",
+        "Session lasted almost an hour.",
+    ],
+)
+def test_a_part_of_an_hour_is_no_hour(prove: Prove, time: str) -> None:
+    """What was less than an hour does not support an hour's code."""
+    (verdict,) = prove(psychotherapy(time), asked("90837", 1)).verdicts
+    assert verdict.outcome is Outcome.HELD
+
+
+@pytest.mark.cpt
+def test_half_an_hour_is_thirty_minutes(prove: Prove) -> None:
+    """It is read as the note means it."""
+    (verdict,) = prove(psychotherapy("We had half an hour of psychotherapy."), asked("90832", 1)).verdicts
+    assert verdict.line is not None
+    assert verdict.line.minutes is not None
+    assert verdict.line.minutes.minutes == 30
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "time",
+    [
+        "First session 9:00 AM - 9:30 AM.\nSecond session 2:00 PM - 2:30 PM.",
+        "Client attended process group this morning 10:00-11:00 AM with J. Smith. Individual session: 2:00-2:30 PM",
+    ],
+)
+def test_two_sessions_of_a_day_are_not_one_longer_session(prove: Prove, time: str) -> None:
+    """A second psychotherapy session is for a person to judge, not time to be added up (OV-08)."""
+    (verdict,) = prove(psychotherapy(time), asked("90837", 1, *time.split("\n"))).verdicts
+    assert verdict.outcome is Outcome.HELD
+    assert verdict.line is None
