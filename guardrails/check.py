@@ -49,7 +49,7 @@ from guardrails.visit import Context, NoteSet, Visit
 
 def read_notes(visit: Visit, codebook: Codebook) -> dict[str, Reading]:
     """A reading of each note that may be used as evidence, by note id. Hand it to `check` to read a visit once."""
-    return {note.id: read(note, codebook, visit.client_names) for note in visit.notes.evidence}
+    return {note.id: read(note, codebook, visit.client_names, visit.date_of_service) for note in visit.notes.evidence}
 
 
 def stopped(visit: Visit, context: Context) -> tuple[Finding, ...]:
@@ -208,11 +208,16 @@ def _begin(
 
 
 def _shares(begun: Sequence[_Begun], policy: Policy) -> dict[tuple[str, str], Counted]:
-    """Each code's part of one clinician's quarter hours of the day, where the payer pools them (domain 3.4)."""
+    """Each code's part of one clinician's quarter hours of the day, where the payer pools them (domain 3.4).
+
+    A proposal that is refused for its code or its quotes lends none.
+    """
     pools: dict[str, dict[str, tuple[Code, Minutes]]] = {}
     for each in begun:
         code, minutes, clinician = each.resolved.code, each.minutes, each.proof.clinician
         if code is None or minutes is None or clinician is None or code.unit_rule is not UnitRule.PAYER15:
+            continue
+        if outcome_of([*each.resolved.findings, *each.proof.findings]) is Outcome.REJECTED:
             continue
         if policy.rule_for(code.code) is QuarterHourRule.POOLED15:
             pool = pools.setdefault(clinician.id, {})

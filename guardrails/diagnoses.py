@@ -111,10 +111,10 @@ TREATMENT = frozenset(
     """psychotherapy psychotherapy_add_on group_psychotherapy family_psychotherapy family_psychotherapy_client_absent
     multiple_family_group counseling skills_training psychosocial_rehabilitation therapeutic_behavioral
     community_support peer_support psychoeducation medication_training day_program assertive_community
-    supported_employment""".split()
+    supported_employment psychoanalysis""".split()
 )
 """Services that treat a disorder; assessments, screens, crisis, testing and prevention stand on other codes too (DX-03)."""
-SUBSTANCE_USE = frozenset({"substance_use_group", "substance_use_program"})
+SUBSTANCE_USE = frozenset({"substance_use_group", "substance_use_program", "substance_use_family"})
 """Services that treat substance use alone."""
 MAX_POINTERS = 4  # per line; domain 12
 
@@ -172,7 +172,7 @@ def _in_tables(pointers: Sequence[str], on: date, codebook: Codebook) -> Iterato
 
 
 def _of_the_kind(code: Code, pointers: Sequence[str], charted: Sequence[str], policy: Policy) -> Iterator[Finding]:
-    if code.service == "health_behavior" and all(p.startswith("F") for p in pointers):
+    if (code.service or "").startswith("health_behavior") and all(p.startswith("F") for p in pointers):
         yield found(PHYSICAL_DIAGNOSIS)
     elif code.service in TREATMENT:
         yield from _of_treatment(code, pointers, policy)

@@ -6,7 +6,7 @@ Never by the proposer's word: a quote said to show an element counts only if it 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -35,14 +35,23 @@ SIGNED_LATE = rule(
 )
 
 _SIGNATURE = re.compile(
-    r"\b(?:electronically |digitally |e-?)?signed (?:and dated )?(?:electronically )?by\b[ \t:]*\S|\bsignature[ \t]*:[ \t]*(?!_|\[|$)\w|\be-?signature[ \t]*:[ \t]*(?!_|\[|$)\w|/s/[ \t]*\w",
+    r"\b(?:electronically |digitally |e-?)?signed (?:and dated )?(?:electronically )?by\b[ \t:]*(?!_)\w|\b(?:e-?)?signature[ \t]*:[ \t]*(?!_)\w|/s/[ \t]*(?!_)\w",
     re.IGNORECASE,
 )
+_SENTENCE_ENDS = re.compile(r"[.;|\n]")
+
+
+def _signatures(text: str) -> Iterator[re.Match[str]]:
+    """Where the author signed: not where somebody else did, or is yet to sign."""
+    for match in _SIGNATURE.finditer(text):
+        before = _SENTENCE_ENDS.split(text[max(0, match.start() - 80) : match.start()])[-1]
+        if not (_NOT_THE_AUTHORS.search(before) or _NOT_THE_AUTHORS.match(text, match.end() - 1)):
+            yield match
 
 
 def has_signature(text: str) -> bool:
     """Whether a note's text carries its author's signature (domain 4.2 C08). A blank line to sign on is none."""
-    if _SIGNATURE.search(text):
+    if any(_signatures(text)):
         return True
     closing = [line for line in text.splitlines() if line.strip()][-6:]
     return any(_SIGNING.search(line) and not _NOT_THE_AUTHORS.search(line) for line in closing)
@@ -50,7 +59,7 @@ def has_signature(text: str) -> bool:
 
 _SIGNING = re.compile(r"\b(?:e-?)?sig(?:ned|nature|\.)?\b(?=.*[A-Za-z]{2})|/s/", re.IGNORECASE)
 _NOT_THE_AUTHORS = re.compile(
-    r"_{3,}|\b(?:un-?signed|not (?:yet )?signed|pending|awaiting|needs?|client|patient|guardian|parent|mother|father|co-?sign\w*)\b",
+    r"_{3,}|\[(?!x\])|\b(?:un-?signed|not (?:yet )?signed|not yet|to be|will be|pending|awaiting|required|draft|needs?|proxy|client|patient|guardian|parent|mother|father|co-?sign\w*)\b|\bco-$",
     re.IGNORECASE,
 )
 _SIGNED_ON = re.compile(
@@ -61,7 +70,7 @@ _SIGNED_ON = re.compile(
 
 def signed_at(text: str, zone: ZoneInfo | None) -> datetime | None:
     """When the last signature of a note says it was made, where it states date and time; local to the facility."""
-    signatures = list(_SIGNATURE.finditer(text))
+    signatures = list(_signatures(text))
     match = _SIGNED_ON.search(text, signatures[-1].start(), signatures[-1].start() + 200) if signatures else None
     if match is None or zone is None:
         return None

@@ -264,7 +264,7 @@ def _one(
         findings.append(found(SEPARATE_ON_EM, modifier=modifier))
     if modifier == "25" and code.service != "evaluation_and_management":
         findings.append(found(NOT_EM))
-    if modifier in _PROGRAM and code.service == "health_behavior":
+    if modifier in _PROGRAM and (code.service or "").startswith("health_behavior"):
         findings.append(found(PROGRAM_ON_HEALTH_BEHAVIOR, modifier=modifier))
     if (
         known.conflict_set == "education"

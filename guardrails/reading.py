@@ -50,15 +50,21 @@ _PLACEHOLDER = re.compile(
 _OF_PLACEHOLDER = re.compile(r"\s*+(?=[.:_*\[{<NnTtPpDdSsXxCcWw-]|\Z)([^\n]*+)")  # a first line that may be one
 _NO_SERVICE = Pattern(
     r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
-    r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit))\b",
-    re.IGNORECASE,
+    r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit)|DNKA|NCNS|no call[,/ ]+no show|(?:client|patient|pt|member) DNA)\b|^[ \t]*DNA\b(?=[ ]?[-:.])",
+    re.IGNORECASE | re.MULTILINE,
 )
 _PAST = Pattern(
     r"\b(?:last|previous|prior|past|history of|earlier|two|three|several|if|any|after|missed .{0,20} in)\b[^.\n]{0,40}$",
     re.IGNORECASE,
 )
+_CLIENT = r"(?:client|patient|pt|member)"
+_RELATIVE = r"(?:mother|mom|father|dad|parents?|wife|husband|spouse|partner|family|caregivers?|guardian|grandmother|grandfather|aunt|uncle)"
 _ABSENT = Pattern(
-    r"\bparents?[- ]only\b|\b(?:client|patient|pt|member)\s+(?:was |is |were )?(?:not (?:here|there|in (?:the )?(?:room|session)|with us)|elsewhere|did not (?:join|come|take part))\b|"
+    rf"\b{_CLIENT}\s+(?:stayed|remained|waited|sat) (?:out )?(?:in|at) (?:the )?(?:waiting (?:room|area)|lobby|car|hallway|reception)\b"
+    rf"|\b{_CLIENT}\s+(?:did not|didn't|declined to|refused to) (?:participate|take part|come in|attend|join)(?=[ ]*[.,;\n]| today| (?:in )?(?:the |this |today's )?(?:session|visit|appointment))"
+    rf"|\b{_CLIENT}\s+(?:(?:was|is) )?unavailable\b|\b{_CLIENT} (?:stayed|remained|was) (?:at )?home\b[^.;\n]{{0,20}}[.;,]? {_RELATIVE}\b[^.;\n]{{0,12}}\b(?:attended|came|present|met)\b"
+    rf"|\b{_RELATIVE}\s+(?:attended|came|participated|(?:was |is |were )?present|was|were)\s+(?:alone|by (?:herself|himself|themselves)|in (?:his|her|their|the (?:client|patient)'s) place|without (?:the )?(?:client|patient|pt))\b"
+    r"|\bparents?[- ]only\b|\b(?:client|patient|pt|member)\s+(?:was |is |were )?(?:not (?:here|there|in (?:the )?(?:room|session)|with us)|elsewhere|did not (?:join|come|take part))\b|"
     r"\bmet with (?:the )?(?:parents?|mother|father|wife|husband|spouse|partner|family|caregivers?)(?: and (?:mother|father|\w+))? (?:only|alone)\b"
     r"|\bcollateral (?:phone )?(?:call|contact)\b|\b(?:client|patient|pt)\s+(?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b|\b(?:client|patient|pt|member)\s+(?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient|pt)\s+present\b|\bin (?:the )?(?:client|patient)'s absence\b",
     re.IGNORECASE,
@@ -70,6 +76,13 @@ _GROUP = Pattern(
 _INDIVIDUAL = Pattern(
     r"\b(?:individual(?:ly)? (?:session|skills|service|psychotherapy|therapy|counseling|format|setting|contact|basis)|one[- ]to[- ]one|one[- ]on[- ]one|1:1|1-on-1|(?:setting|format|type|modality|service|mode|delivery)\s*[:|]\s*individual|individual,? (?:face|in[- ]person)|(?:training|therapy|psychotherapy|counseling|session|rehabilitation|support|services?)\s*[,;:(-]\s*individual)\b",
     re.IGNORECASE,
+)
+_RECEIVED_ELSEWHERE = Pattern(
+    r"\b(?:also|receiv(?:es|ing)|attends|refer(?:red|ral|s)?|recommend\w*|in addition to|continues? (?:in|with)|next|will|offered?|declined|previous|last|prior|usually|may|instead of|rather than|not|no|requested|future|if)\b[^.\n;]{0,40}$",
+    re.IGNORECASE,
+)
+_MERELY_OFFERED = Pattern(
+    r"^[^.\n;]{0,20}\b(?:offered|available|recommended|(?:if|as) needed|to follow)\b", re.IGNORECASE
 )
 _SERVICE_LABEL = Pattern(
     r"^(?:type of |name of )?(?:service|svc|procedure|session|note|visit|encounter|contact|activity|modality|program)(?:[ /]+(?:type|code|name|modality|provided|delivered|rendered|description|title))*$|^services? (?:provided|delivered|rendered)$|^(?:type|title|document|document type)$",
@@ -148,6 +161,10 @@ _SCORED = Pattern(
     re.IGNORECASE,
 )
 
+_ANOTHER_DAYS = Pattern(
+    r"\b(?:due|next|last|previous(?:ly)?|prior|baseline|initial|intake|admission|will|repeat(?:ed)? (?:in|at|on)|history of)\b",
+    re.IGNORECASE,
+)
 _MOST_NAMED = 200  # mentions of one instrument that are looked at
 _LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.MULTILINE)  # possessive: a megabyte of blanks is looked at once
 _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
@@ -157,7 +174,8 @@ _NAME = re.compile(r"\w+")
 _TWO_WORDS = re.compile(r"\w\W+\w")
 _AFTER_LETTER = frozenset(" -.)")
 _DATE_LABEL = Pattern(
-    r"\b(?:date of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|(?:service|session|visit|contact|encounter|group) date|DOS)\s*[:|]\s*",
+    r"(?<!next )(?<!last )(?<!prior )(?<!previous )(?<!return )(?<!future )(?<![-f]up )\b(?:date(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)"
+    r"|(?:service|session|visit|contact|encounter|group|appointment) date(?: ?(?:/|&|and) ?time)?|DOS)(?:\s*[:|]\s*|[ \t]{2,}|\t|(?<=DOS)[ ])(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?[ ]+)?",
     re.IGNORECASE,
 )
 
@@ -264,9 +282,11 @@ class Reading:
     Services are `declared` by the title or service line, `mentioned` as given in this contact, or `named` anywhere at all.
     """
 
-    def __init__(self, note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, note: Note, codebook: Codebook, client_names: tuple[str, ...] = (), on: date | None = None
+    ) -> None:
         self.note_id, self.text_hash = note.id, note.text_hash
-        self._note, self._codebook, self._client_names = note, codebook, client_names
+        self._note, self._codebook, self._client_names, self._on = note, codebook, client_names, on
 
     def at(self, span: Span) -> Quote:
         """A proven quote of this note."""
@@ -351,8 +371,14 @@ class Reading:
 
     @once
     def individual(self) -> Span | None:
-        """Words of a service to one person."""
-        return _first(_INDIVIDUAL, self._folded)
+        """Words of a service to one person, which this contact was."""
+        text = self._folded.text
+        for match in _INDIVIDUAL.finditer(self._folded):
+            start, end = match.span()
+            before, after = text[max(0, start - 60) : start], text[end : end + 40]
+            if not (_RECEIVED_ELSEWHERE.search(before) or _MERELY_OFFERED.search(after)):
+                return start, end
+        return None
 
     @once
     def interruption(self) -> Span | None:
@@ -411,8 +437,8 @@ class Reading:
 
     @once
     def instruments(self) -> Mapping[str, Span]:
-        """Instruments that it names with a score."""
-        return _instruments(self._folded, self._codebook)
+        """Instruments that it names with a score of this visit's."""
+        return _instruments(self._folded, self._codebook, self._on)
 
     @once
     def service_dates(self) -> tuple[tuple[date, Span], ...]:
@@ -420,13 +446,13 @@ class Reading:
         return tuple(_service_dates(self._folded))
 
 
-def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = ()) -> Reading:
+def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = (), on: date | None = None) -> Reading:
     """Read one note's text. Bounded work: each pattern runs at most once over the text.
 
     `client_names` are the ways the note may call the client; each reads like "client", so that "Noemi said" is the
-    client's own doing and "her mother said" is not.
+    client's own doing and "her mother said" is not. `on` is the date of service.
     """
-    return Reading(note, codebook, client_names)
+    return Reading(note, codebook, client_names, on)
 
 
 def _service_dates(folded: Folded) -> Iterator[tuple[date, Span]]:
@@ -568,14 +594,19 @@ def _denied(text: str, span: tuple[int, int]) -> bool:
     return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after))
 
 
-def _instruments(folded: Folded, codebook: Codebook) -> Mapping[str, Span]:
-    """The instruments that the note names with a score, near one of their first mentions."""
+def _instruments(folded: Folded, codebook: Codebook, on: date | None) -> Mapping[str, Span]:
+    """The instruments that the note names with a score of the date of service, near one of their first mentions (N02)."""
     text = folded.text
+
+    def of_this_day(span: Span) -> bool:
+        before, after = time_statements.sentence(text, span)
+        told = before[-40:] + after[:60]
+        return not _ANOTHER_DAYS.search(told) and all(when == on for _, when in dates_in(told))
 
     def with_score(name: str) -> Iterator[Span]:
         spans = (match.span() for match in islice(codebook.instruments[name].finditer(folded), _MOST_NAMED))
         scored = (s for s in spans if _SCORED.match(text[s[1] : s[1] + 100]) and not _denied(text, s))
-        return islice(scored, 1)
+        return islice(filter(of_this_day, scored), 1)
 
     return OnDemand(codebook.instruments, with_score, _first_of)
 

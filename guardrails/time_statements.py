@@ -154,8 +154,9 @@ _LABELLED_NUMBER = Pattern(
     re.IGNORECASE,
 )
 _DATE = Pattern(
-    r"\b(?:(?P<m>\d{1,2})[/-](?P<d>\d{1,2})[/-](?P<y>\d{4}|\d{2})|(?P<iso>\d{4}-\d{2}-\d{2})|"
-    r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2}),?\s+(?P<ny>\d{4}))\b",
+    r"\b(?:(?P<m>\d{1,2})(?:[/-](?P<d>\d{1,2})[/-](?P<y>\d{4}|\d{2})|\.(?P<d2>\d{1,2})\.(?P<y2>\d{4}))|(?P<iso>\d{4}-\d{2}-\d{2})|"
+    r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<ny>\d{4})|"
+    r"(?P<nd2>\d{1,2})(?:st|nd|rd|th)?\s+(?P<name2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,?\s+(?P<ny2>\d{4}))\b",
     re.IGNORECASE,
 )
 _NEAR_DATE = Pattern(
@@ -372,7 +373,7 @@ def _restating(text: str, duration: Duration, just_before: list[ClockRange]) -> 
 def unclear_interruption(folded: Folded, statements: tuple[TimeStatement, ...]) -> tuple[int, int] | None:
     """Words of an interruption whose length no statement in the same clause gives."""
     for match in _LEFT.finditer(folded):
-        before, after = _sentence(folded.text, match.span())
+        before, after = sentence(folded.text, match.span())
         start, end = match.start() - len(before), match.end() + len(after)
         said = any(start <= each.span[0] < end and each.role not in _OTHERS for each in statements)
         if not said and not _allowed_for(match["late"], statements):
@@ -401,14 +402,15 @@ def dates_in(text: str | Folded, start: int = 0, end: int | None = None) -> Iter
     """The calendar dates of a text (US month/day order) with their places; impossible dates are left out."""
     for match in _DATE.finditer(text, start, end):
         try:
-            if (stated := match["y"]) is not None:
+            if (stated := match["y"] or match["y2"]) is not None:
                 year = int(stated)
-                yield match.start(), date(year if year > 99 else 2000 + year, int(match["m"]), int(match["d"]))
+                day = int(match["d"] or match["d2"])
+                yield match.start(), date(year if year > 99 else 2000 + year, int(match["m"]), day)
             elif (iso := match["iso"]) is not None:
                 yield match.start(), date.fromisoformat(iso)
             else:
-                month = _MONTHS.index(match["name"][:3].lower()) + 1
-                yield match.start(), date(int(match["ny"]), month, int(match["nd"]))
+                month = _MONTHS.index((match["name"] or match["name2"])[:3].lower()) + 1
+                yield match.start(), date(int(match["ny"] or match["ny2"]), month, int(match["nd"] or match["nd2"]))
         except ValueError:
             continue
 
@@ -556,7 +558,7 @@ _SENTENCE_END = re.compile(r"[\n;]|[.!?](?:\s+(?=[A-Z0-9\"])|\s*$)")
 _WINDOW = 160
 
 
-def _sentence(text: str, span: tuple[int, int]) -> tuple[str, str]:
+def sentence(text: str, span: tuple[int, int]) -> tuple[str, str]:
     """The words before and after a span within its sentence."""
     begin = max(0, span[0] - _WINDOW)
     line = text.rfind("\n", begin, span[0])
@@ -577,7 +579,7 @@ class _Clause:
     def __init__(self, folded: Folded, span: tuple[int, int]) -> None:
         text = folded.text
         self.span, self._words = span, text[slice(*span)]
-        before, after = _sentence(text, span)
+        before, after = sentence(text, span)
         cut = len(before) == _WINDOW or len(after) == _WINDOW or _in_word(text, span[0]) or _in_word(text, span[1])
         self._ruled_out = (
             0 if cut else folded.ruled_out
@@ -639,7 +641,7 @@ def _of_contact(folded: Folded, told: Match) -> bool:
     text, span = folded.text, told.span()
     if not _TOLD.match(text, *span):
         return True
-    before, _ = _sentence(text, span)
+    before, _ = sentence(text, span)
     if _REPORTED.search(before):
         return False
     while (earlier := _TOLD_BEFORE.search(before)) is not None:  # "began at 2:00 PM and ended at": by the first of them

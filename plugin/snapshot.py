@@ -14,7 +14,7 @@ from guardrails.policies import Policy
 from guardrails.visit import Context, Visit
 from plugin.ehr.notes import EXTRACTOR_VERSION
 
-RULES_VERSION = "rules-9"
+RULES_VERSION = "rules-10"
 """Raise it when a rule's verdicts change: drafts made before are then made anew."""
 
 

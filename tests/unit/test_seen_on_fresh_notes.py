@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from guardrails import Outcome, policies, read_notes
+from guardrails import Outcome, documentation, policies, read_notes
 from guardrails.codebook import Codebook
+from guardrails.policies import QuarterHourRule
 from guardrails.visit import Diagnosis, Visit
 from tests.conftest import (
     LCSW,
@@ -288,3 +289,227 @@ def test_two_sessions_of_a_day_are_not_one_longer_session(prove: Prove, time: st
     (verdict,) = prove(psychotherapy(time), asked("90837", 1, *time.split("\n"))).verdicts
     assert verdict.outcome is Outcome.HELD
     assert verdict.line is None
+
+
+FAMILY = """Service: Family psychotherapy with client
+Time: 2:00 PM - 2:50 PM
+Attendees: client, mother, stepfather
+Therapist used structural techniques; mother practiced setting a limit. Family responded well. Progress on goal 1 is partial.
+{presence}
+Plan: next session in a week.
+Signed by Dana Whitfield, LCSW
+"""
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "presence",
+    [
+        "Client stayed in the waiting room throughout. Mother reported that client cried all week.",
+        "Client remained in the lobby while mother met with therapist.",
+        "Client did not participate. Mother reported that client cried.",
+        "Client refused to come in; mother attended alone.",
+        "Client unavailable today. Mother reported on the week.",
+        "Pt stayed home sick. Mother attended in her place.",
+        "Mom present by herself. Client at grandparents.",
+    ],
+)
+def test_a_client_who_was_not_in_the_room_was_not_treated(prove: Prove, presence: str) -> None:
+    """However the note says that the client was elsewhere, a code for the client waits for a person (C24)."""
+    visit = a_visit(a_note(FAMILY.format(presence=presence), author=LCSW))
+    (verdict,) = prove(visit, asked("90847", 1)).verdicts
+    assert "CODE-072" in [f.rule_id for f in verdict.findings]
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "presence",
+    [
+        "Client stayed in the room throughout and participated.",
+        "Client said that she stayed home sick from school on Monday.",
+        "Client refused to come in with his mother last year, and today he took part in the whole session.",
+        "Client reported that her father was unavailable today.",
+    ],
+)
+def test_a_client_who_tells_of_absence_was_there(prove: Prove, presence: str) -> None:
+    """Words of being elsewhere at another time say nothing of this contact."""
+    visit = a_visit(a_note(FAMILY.format(presence=presence), author=LCSW))
+    (verdict,) = prove(visit, asked("90847", 1)).verdicts
+    assert "CODE-072" not in [f.rule_id for f in verdict.findings]
+
+
+@pytest.mark.parametrize(
+    "words", ["Client DNKA.", "Pt NCNS today.", "DNA - left voicemail.", "Client no call no show."]
+)
+def test_a_clinics_abbreviations_for_no_show_are_read(book: Codebook, words: str) -> None:
+    """Did not keep the appointment, no call no show."""
+    (reading,) = read_notes(a_visit(a_note(f"Progress note\n{words}\n")), book).values()
+    assert reading.no_service is not None
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    ("words", "units"),
+    [
+        ("GAD-7 today: 12.", 2),
+        ("GAD-7 due 04/12/2026.", 1),
+        ("GAD-7 at last visit was 12.", 1),
+        ("Previous GAD-7 was 18; PCL-5 on 01/05/2026 was 40.", 1),
+        ("Baseline GAD-7 score: 17.", 1),
+        ("GAD-7 on 03/02/2026 was 12.", 2),
+    ],
+)
+def test_an_instrument_of_another_day_is_no_unit_of_this(prove: Prove, words: str, units: int) -> None:
+    """Only an instrument scored at this visit counts (N02)."""
+    text = f"BEHAVIORAL HEALTH SCREENING\nPHQ-9 today: 14. {words}\nResults were interpreted and discussed with the client.\nSigned by Helen Marsh, MD\n"
+    visit = a_visit(a_note(text, author=PSYCHIATRIST))
+    (verdict,) = prove(visit, asked("96127", 2), policy=policies.load("medicare")).verdicts
+    assert verdict.line is not None
+    assert verdict.line.units == units
+
+
+GROUP = """Service: Skills training
+Start time: 2:00 PM
+Stop time: 3:00 PM
+{words}
+Goal 2, objective 2.1 of the treatment plan: keep a weekly budget.
+Skill taught in group (6 clients attended): budgeting with envelopes. Staff modelled it and had the client rehearse in front of peers.
+Client sorted nine of twelve receipts with two prompts. Progress: up from one week of four.
+Signed by Tobias Renner, QMHS
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Place: clinic",
+        "Client also receives individual therapy weekly with D. Whitfield.",
+        "Individual session offered if needed.",
+        "Referred for individual psychotherapy.",
+    ],
+)
+def test_a_group_is_a_group_whatever_else_the_client_receives(prove: Prove, words: str) -> None:
+    """A service to one person that is told of, offered or planned is not this one (GR-04)."""
+    visit = a_visit(a_note(GROUP.format(words=words)))
+    (verdict,) = prove(visit, asked("H2014", 4, modifiers=("HN",))).verdicts
+    assert "MOD-061" in [f.rule_id for f in verdict.findings]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Date of Service: Monday, March 1, 2026",
+        "DOS 03/01/2026",
+        "Date of service  02/23/2026",
+        "Date of Service: 1 March 2026",
+        "Date of Service: February 23rd, 2026",
+        "DOS: 02.23.2026",
+        "Session Date/Time: 02/23/2026",
+        "Date/Time of Service: 02/23/2026",
+        "Service Date & Time: 02/23/2026",
+        "Encounter Date/Time: 02/23/2026",
+        "Date seen: 02/23/2026",
+        "Appointment Date: 02/23/2026",
+    ],
+)
+def test_another_date_of_service_holds_however_it_is_written(prove: Prove, words: str) -> None:
+    """The note is of another day than the visit (X-D23)."""
+    (note,) = skills().notes
+    assert "NOTE-050" in ids(prove(a_visit(a_note(f"{words}\n{note.text}")), asked("H2014", 3)))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Date of Service: Monday, March 2, 2026",
+        "DOS 03/02/2026",
+        "Date of Service: 2 March 2026",
+        "DOS: 03.02.2026",
+        "Service Date/Time: 2026-03-02 14:00",
+        "Next appointment date: 03/09/2026",
+        "Date of Service: March 2nd, 2026",
+    ],
+)
+def test_the_visits_own_date_holds_nothing(prove: Prove, words: str) -> None:
+    """The note is of the visit's day, or speaks of a later one."""
+    (note,) = skills().notes
+    (verdict,) = prove(a_visit(a_note(f"{words}\n{note.text}")), asked("H2014", 3)).verdicts
+    assert verdict.outcome is Outcome.READY
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        "Electronically signed by: ____________________",
+        "Electronically signed by: [name]",
+        "Not yet signed by Helen Marsh, MD",
+        "Patient signature: Rosalba Fontanella",
+        "Pending signature: Helen Marsh, MD",
+        "Signature: pending",
+        "Draft - to be signed by Helen Marsh, MD",
+        "Unsigned. Will be signed by Helen Marsh, MD",
+        "Client signed by proxy",
+    ],
+)
+def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
+    """Nor is a signature that is waited for, or the client's."""
+    assert not documentation.has_signature(f"Progress note\nClient was seen.\n{closing}\n")
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        "Electronically signed by: Helen Marsh, MD 03/02/2026",
+        "Signature: Helen Marsh, MD",
+        "/s/ Helen Marsh, MD",
+        "Patient signature: Rosalba Fontanella\nSigned by Helen Marsh, MD",
+        "Client agrees with the plan. Electronically signed by Helen Marsh, MD on 03/02/2026",
+    ],
+)
+def test_the_authors_signature_is_one(closing: str) -> None:
+    """Whatever other signatures stand beside it."""
+    assert documentation.has_signature(f"Progress note\nClient was seen.\n{closing}\n")
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(("code", "units"), [("96156", 1), ("96158", 1), ("96164", 1), ("96167", 1)])
+def test_health_behavior_needs_a_physical_diagnosis(prove: Prove, code: str, units: int) -> None:
+    """All of its services, not the individual one alone (DX-08)."""
+    visit = therapy(diagnoses=(Diagnosis(code="F41.1", condition_id="condition-1", rank=1),))
+    assert "DX-040" in ids(prove(visit, asked(code, units)))
+
+
+@pytest.mark.cpt
+def test_psychoanalysis_is_treatment_and_family_education_treats_substance_use(prove: Prove) -> None:
+    """Z codes alone do not carry the one, nor a diagnosis of something else the other (DX-03, DX-04)."""
+    commercial = policies.load("commercial-generic")
+    z_alone = therapy(diagnoses=(Diagnosis(code="Z63.0", condition_id="condition-1", rank=1),))
+    assert "DX-052" in ids(prove(z_alone, asked("90845", 1), policy=commercial))
+    anxious = therapy(diagnoses=(Diagnosis(code="F41.1", condition_id="condition-1", rank=1),))
+    assert "DX-053" in ids(prove(anxious, asked("T1006", 1)))
+
+
+def test_crisis_psychotherapy_outside_the_office_is_a_practitioners(prove: Prove) -> None:
+    """G0017 is for those who may bill psychotherapy to Medicare (domain 2.5, 6.5)."""
+    assert "CODE-062" in ids(prove(skills(), asked("G0017", 1), policy=policies.load("medicare")))
+
+
+@pytest.mark.parametrize("code", ["G0443", "G0447"])
+def test_a_national_quarter_hour_is_a_full_one(prove: Prove, code: str) -> None:
+    """Where the midpoint is not certain for a code, its full time is asked for (Q10)."""
+    (verdict,) = prove(
+        skills(start="2:00 PM", stop="2:08 PM"), asked(code, 1), policy=policies.load("medicare")
+    ).verdicts
+    assert verdict.line is None
+
+
+def test_a_refused_line_lends_no_minutes(prove: Prove) -> None:
+    """Of a payer that pools a day's quarter hours, a proposal with invented words takes no part in the pool."""
+    pooled = policies.load("medicaid-generic").model_copy(update={"quarter_hour": QuarterHourRule.POOLED15})
+    visit = skills(start="2:00 PM", stop="2:20 PM")
+    (alone,) = prove(visit, asked("H2014", 2), policy=pooled).verdicts
+    (beside, invented) = prove(visit, asked("H2014", 2), asked("H2017", 1, "words of nobody"), policy=pooled).verdicts
+    assert invented.outcome is Outcome.REJECTED
+    assert alone.line is not None
+    assert beside.line is not None
+    assert beside.line.units == alone.line.units == 1
