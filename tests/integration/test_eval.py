@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import prompts
 from guardrails import codebook
 from guardrails.codebook import Codebook
 from plugin.cli import main
-from plugin.evaluation import exchange, scores
+from plugin.evaluation import benchmark, exchange, scores
 from plugin.evaluation.benchmark import Fixture
 from plugin.evaluation.scores import Retrieval, Share, over
 from plugin.proposers.baseline import Baseline
@@ -55,6 +56,26 @@ def test_an_interval_is_wilsons() -> None:
 def test_over_coded_is_what_is_beyond_what_is_right(lines: Any, gold: Any, beyond: bool) -> None:
     """A further line, another code, more units, or units that are none."""
     assert over(lines, gold) is beyond
+
+
+def test_other_modifiers_are_a_figure_of_their_own(tables: Codebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gold code with other modifiers than gold's is not exact, neither over- nor under-coded, and is counted as what it is."""
+    visit = fixtures.load_one(fixtures.ROOT / "development" / "h2014-45-minutes")
+    gold = tuple(g | {"modifiers": ["HO"]} for g in visit.gold)
+    monkeypatch.setattr(benchmark, "load", lambda *_: iter([replace(visit, gold=gold)]))
+    after = board(tables, lambda _: Baseline(tables)).after
+    assert [s.count for s in (after.exact, after.over_coded, after.under_coded, after.units_exact)] == [0, 0, 0, 1]
+    assert after.modifiers_exact == Share(0, 1)
+
+
+def test_a_record_that_lacks_its_time_counts_as_time_and_its_code_as_right(
+    tables: Codebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TH01 is psychotherapy's time; the service that took place is no wrong code for want of gold, also with other units."""
+    visit = fixtures.load_one(fixtures.ROOT / "development" / "p90834-no-time")
+    other_units = replace(visit.cases[0], name="two units")
+    monkeypatch.setattr(benchmark, "load", lambda *_: iter([replace(visit, cases=(*visit.cases, other_units))]))
+    assert board(tables, lambda _: None).audit == {"time": Share(1, 1)}
 
 
 def test_precision_and_recall_say_nothing_where_there_is_nothing() -> None:
