@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 def requests(root: Path, half: str, model: str, book: Codebook, limits: Limits) -> Iterator[Json]:
     """A request a visit for which a model would be asked; `custom_id` is the visit's name."""
-    from openai.lib._pydantic import to_strict_json_schema  # what the SDK sends; a second to import, for this alone
+    from plugin.proposers.model import strict_form  # the SDK takes a second to import, for this alone
 
     size = ReplySize(limits.reply_quotes, limits.reply_quote_characters)
     for fixture in benchmark.load(root, half):
@@ -43,10 +43,7 @@ def requests(root: Path, half: str, model: str, book: Codebook, limits: Limits) 
                 "temperature": 0,
                 "seed": 1,
                 "max_completion_tokens": limits.model_output_tokens,
-                "response_format": {
-                    "type": "json_schema",
-                    "json_schema": {"name": "Judged", "strict": True, "schema": to_strict_json_schema(form)},
-                },
+                "response_format": strict_form(form),
             },
         }
 
