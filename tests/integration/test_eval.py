@@ -19,7 +19,7 @@ from plugin.evaluation import benchmark, exchange, scores
 from plugin.evaluation.benchmark import Fixture
 from plugin.evaluation.scores import Retrieval, Share, over
 from plugin.proposers.baseline import Baseline
-from plugin.proposers.protocol import Answer
+from plugin.proposers.protocol import Answer, InvalidReply
 from plugin.settings import Limits
 from prompts import ProposalRequest, Reply
 from sandbox import fixtures
@@ -169,7 +169,13 @@ def _answer(request: Json, tables: Codebook) -> Json:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "line 1: no record"), ('{"id": 1}', "custom_id"), ("", "holds no answer")],
+    [
+        ("{", "line 1: no record"),
+        ('{"id": 1}', "custom_id"),
+        ("", "holds no answer"),
+        ('{"custom_id": "a"}\n{"custom_id": "b", "response": "late"}', "line 2: no record"),
+        ('{"custom_id": "a", "response": {"status_code": 200, "body": "late"}}', "line 1: no record"),
+    ],
 )
 def test_a_file_that_is_no_answers_is_refused_by_line(tmp_path: Path, content: str, said: str) -> None:
     """The line is named, and what is expected there."""
@@ -178,6 +184,37 @@ def test_a_file_that_is_no_answers_is_refused_by_line(tmp_path: Path, content: s
     found = CliRunner().invoke(main, ["eval", "--fixtures", str(fixtures.ROOT), "--replay", str(path)])
     assert found.exit_code == 2
     assert said in found.output
+
+
+def test_an_answer_may_hold_any_mark_that_is_text(tmp_path: Path) -> None:
+    """A raw U+2028 or U+0085 within an answer ends no line of the file."""
+    path = tmp_path / "answers.jsonl"
+    record = {"custom_id": "a", "response": {"body": {"choices": [{"message": {"content": "one\u2028two\x85three"}}]}}}
+    path.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    assert exchange.answers(path) == {"a": record}
+
+
+@pytest.mark.parametrize(
+    "body", [{"choices": [{"message": "late"}]}, {"choices": "late"}, {"choices": [{"message": {"content": 7}}]}]
+)
+def test_a_recorded_answer_in_another_shape_is_no_answer(tables: Codebook, body: Json) -> None:
+    """Whatever stands where the message should: the visit counts as answered in no usable form."""
+    visit = fixtures.load_one(fixtures.ROOT / "development" / "h2014-45-minutes")
+    request = exchange.request_of(fixtures.ROOT, visit, tables)
+    assert request is not None
+    replayed = exchange.Replayed("m", {"response": {"status_code": 200, "body": body}}, prompts.ReplySize())
+    with pytest.raises(InvalidReply):
+        replayed.propose(request)
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is not there: exit code 2, and nothing was asked in vain."""
+    asked: list[object] = []
+    monkeypatch.setattr(scores, "run", lambda *_, **__: asked.append(1))
+    page = tmp_path / "nowhere" / "board.html"
+    found = CliRunner().invoke(main, ["eval", "--fixtures", str(fixtures.ROOT), "--html", str(page)])
+    assert (found.exit_code, asked) == (2, [])
+    assert "board.html: cannot be written" in found.output
 
 
 def test_a_folder_without_a_benchmark_says_so(tmp_path: Path) -> None:
