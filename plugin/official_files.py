@@ -10,6 +10,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -87,7 +88,7 @@ def _text(path: Path) -> tuple[str, str]:
             if len(members) != 1 or members[0].file_size > _MOST_BYTES:
                 raise UnusableTable(path, None, f"the ZIP holds {len(members)} tables; unpack it and import one")
             return f"{path.name}/{members[0].filename}", _decoded(archive.read(members[0]))
-    except (OSError, zipfile.BadZipFile) as problem:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as problem:  # RuntimeError: it is encrypted
         raise UnusableTable(path, None, f"it cannot be read ({type(problem).__name__})") from None
 
 

@@ -375,6 +375,22 @@ def test_windows_text_is_read_in_a_zip_as_beside_one(book: Codebook, tmp_path: P
     assert official_files.read(archive, book).pairs == official_files.read(plain, book).pairs != ()
 
 
+@pytest.mark.parametrize("damage", [{43: 0xFF}, {6: 0x01}], ids=["its text", "its flags"])
+def test_a_damaged_zip_is_refused(damage: dict[int, int], book: Codebook, tmp_path: Path) -> None:
+    """Bytes that do not unpack, or that say they are encrypted."""
+    archive = tmp_path / "ptp2026q1.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("ptp2026q1.txt", "x" * 1000)
+    content = bytearray(archive.read_bytes())
+    directory = content.index(b"PK\1\2")
+    for at, byte in damage.items():
+        content[at] = byte
+        content[directory + 8] |= at == 6  # the directory states the flags again
+    archive.write_bytes(content)
+    with pytest.raises(UnusableTable, match="cannot be read"):
+        official_files.read(archive, book)
+
+
 def test_what_is_imported_counts_for_the_next_run(
     quarterly: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
