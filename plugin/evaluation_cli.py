@@ -68,6 +68,8 @@ def evaluate(
         written = _write_requests(root, halves, settings, book, requests_file)
         click.echo(f"{written} requests for {settings.model.name} written to {requests_file}")
         return
+    if html is not None:
+        _try_page(html)
     choose, name, prompt = _replaying(replay, root, settings, book) if replay else _asking(settings, book)
     boards = [
         board.as_json() for board in _run(root, halves, choose, name, prompt, book, only, settings, quiet=as_json)
@@ -82,10 +84,18 @@ def evaluate(
             for sentence in shown.sentences(board):
                 console.print(sentence, markup=False)
     if html is not None:
-        try:
-            html.write_text(shown.page(boards), encoding="utf-8")
-        except ImportError:
-            raise SettingsError("--html: install claimwright[web]") from None
+        html.write_text(shown.page(boards), encoding="utf-8")
+
+
+def _try_page(path: Path) -> None:
+    """Say before the run what would end it after all was asked."""
+    try:
+        shown.page([])
+        path.open("a").close()
+    except ImportError:
+        raise SettingsError("--html: install claimwright[web]") from None
+    except OSError as problem:
+        raise UnusableBenchmark(f"{path.name}: cannot be written ({problem.strerror})") from None
 
 
 def _run(

@@ -10,6 +10,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,6 +24,7 @@ _MOST_BYTES = 512 * 1024 * 1024
 _CODE = re.compile(r"[0-9A-Z]{4}[0-9A-Z]", re.ASCII)
 _HCPCS = re.compile(r"[A-V][0-9]{4}", re.ASCII)
 _CPT = re.compile(r"[0-9]{4}[0-9AFTMU]", re.ASCII)
+_HOLDS_CODE = re.compile(r'(?<![^,"])(?:[A-V][0-9]{4}|[0-9]{4}[0-9AFTMU])(?![^,"])', re.ASCII)
 _ICD = re.compile(r"[A-Z][0-9][0-9A-Z][0-9A-Z]{0,4}", re.ASCII)
 _NOT_MEDICARE = frozenset({"I", "M", "S"})  # coverage indicators: not payable, non-covered (domain 12)
 _FEWEST_KNOWN = 0.9  # of our codes in force that a complete HCPCS file still holds, or has ended
@@ -77,7 +79,7 @@ def _text(path: Path) -> tuple[str, str]:
         if path.stat().st_size > _MOST_BYTES:
             raise UnusableTable(path, None, "it is larger than any official table")
         if not zipfile.is_zipfile(path):
-            return path.name, path.read_bytes().decode("utf-8-sig", "strict")
+            return path.name, _decoded(path.read_bytes())
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if m.filename.lower().endswith((".txt", ".csv"))]
             members = [
@@ -85,11 +87,16 @@ def _text(path: Path) -> tuple[str, str]:
             ]
             if len(members) != 1 or members[0].file_size > _MOST_BYTES:
                 raise UnusableTable(path, None, f"the ZIP holds {len(members)} tables; unpack it and import one")
-            return f"{path.name}/{members[0].filename}", archive.read(members[0]).decode("utf-8-sig", "strict")
-    except UnicodeDecodeError:
-        return path.name, path.read_bytes().decode("cp1252", "replace")
-    except (OSError, zipfile.BadZipFile) as problem:
+            return f"{path.name}/{members[0].filename}", _decoded(archive.read(members[0]))
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as problem:  # RuntimeError: it is encrypted
         raise UnusableTable(path, None, f"it cannot be read ({type(problem).__name__})") from None
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
 
 
 _Parse = Callable[[_File, Kind, date, Literal["medicare", "medicaid"]], OfficialTable]
@@ -169,12 +176,32 @@ def _day(file: _File, line: int, text: str, what: str) -> date | None:
 
 
 def _cells(file: _File) -> Iterator[tuple[int, list[str]]]:
+    """Each row's cells, with the line on which it begins."""
     tabbed = sum("\t" in line for line in file.lines[:50]) > sum("," in line for line in file.lines[:50]) / 2
-    reader = csv.reader(io.StringIO("\n".join(file.lines)), delimiter="\t" if tabbed else ",")
-    for row in reader:
+    # in tabbed text a quotation mark is a mark like any other
+    for number, row in enumerate(map(_split_at_tabs, file.lines), 1) if tabbed else _comma_separated(file):
         cells = [cell.strip() for cell in row]
         if any(cells):
-            yield reader.line_num, cells
+            yield number, cells
+
+
+def _split_at_tabs(line: str) -> list[str]:
+    cells = map(str.strip, line.split("\t"))
+    return [cell[1:-1] if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell for cell in cells]
+
+
+def _comma_separated(file: _File) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO("\n".join(file.lines)), strict=True)
+    begins = 1
+    try:
+        for row in reader:
+            lines = file.lines[begins - 1 : reader.line_num]
+            if len(lines) > 1 and any(_HOLDS_CODE.search(line) for line in lines):  # headings alone run over lines
+                raise file.refuse(begins, "a cell of a record holds a line end; a quotation mark is not closed")
+            yield begins, row
+            begins = reader.line_num + 1
+    except csv.Error as problem:
+        raise file.refuse(begins, f"it is not comma-separated text ({problem})") from None
 
 
 def _body(file: _File, is_record: Callable[[Sequence[str]], bool]) -> Iterator[tuple[int, list[str]]]:

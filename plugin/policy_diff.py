@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guardrails import Outcome, Verdict, Verdicts, policies
 from guardrails.policies import Policy
 from plugin import pipeline
-from plugin.ehr.errors import EhrError
-from plugin.proposers.protocol import Answer, ProposerError
+from plugin.proposers.protocol import Answer
 from plugin.store.store import Store
 from plugin.store.vault import VaultError
 from plugin.workbench import Site
@@ -30,7 +29,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """All that differs, among how many visits and lines; units are those of lines that stand. `problems` are also the site's notices."""
+    """All that differs, among how many visits and lines; units are those of lines that stand.
+
+    `problems` are the visits that could not be compared and why, and the site's notices.
+    """
 
     visits: int
     lines: int
@@ -54,22 +56,18 @@ def of_drafts(site: Site, first: Policy, second: Policy) -> Compared:
     store = site.store
     assert store is not None  # ehr_site opens one unless it is a dry run
     on_file = {draft.encounter_id: draft.snapshot_key for draft in store.drafts()}
-    found, problems = [], []
-    for encounter_id, key in sorted(on_file.items()):
-        try:
-            kept = _kept(store, key)
-            dry = replace(
-                site, store=None, destination=None, proposer=_Kept(kept, site.proposer.name, site.proposer.host)
-            )
-            found.append((encounter_id, *_under_both(dry, encounter_id, first, second)))
-        except (EhrError, ProposerError, VaultError) as problem:
-            problems.append(f"Encounter/{encounter_id}: {problem}")
-    return _compared(found, problems)
+    dry = replace(site, store=None, destination=None)
+
+    def both(encounter_id: str) -> tuple[Verdicts, Verdicts]:
+        kept = _Kept(_kept(store, on_file[encounter_id]), site.proposer.name, site.proposer.host)
+        return _under_both(replace(dry, proposer=kept), encounter_id, first, second)
+
+    return _compared(sorted(on_file), both)
 
 
 def of_visits(site: Site, encounter_ids: Iterable[str], first: Policy, second: Policy) -> Compared:
     """Visits of a Bundle, with what the site's proposer proposes for them."""
-    return _compared([(each, *_under_both(site, each, first, second)) for each in encounter_ids], [])
+    return _compared(encounter_ids, lambda each: _under_both(site, each, first, second))
 
 
 def _under_both(site: Site, encounter_id: str, first: Policy, second: Policy) -> tuple[Verdicts, Verdicts]:
@@ -96,7 +94,13 @@ class _Kept:
         return Answer(reply=self.reply)
 
 
-def _compared(found: list[tuple[str, Verdicts, Verdicts]], problems: list[str]) -> Compared:
+def _compared(encounter_ids: Iterable[str], both: Callable[[str], tuple[Verdicts, Verdicts]]) -> Compared:
+    found, problems = [], []
+    for each in encounter_ids:
+        try:
+            found.append((each, *both(each)))
+        except (*pipeline.EXPECTED, VaultError) as problem:
+            problems.append(f"Encounter/{each}: {problem}")
     return Compared(
         visits=len(found),
         lines=sum(len(before.verdicts) for _, before, _ in found),

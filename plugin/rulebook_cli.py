@@ -93,15 +93,15 @@ def policy_new(name: str, based_on: str) -> None:
 def policy_diff_command(first: str, second: str, fhir_base: str | None, bundle: Path | None) -> None:
     """What changes for the visits on file if SECOND counts in place of FIRST; each a packaged policy or a TOML file.
 
-    The visits are read again and the proposals kept for them are proved under both; nothing is asked of a model and
-    nothing is written.
+    The visits are read again and the proposals kept for them, in a Bundle those of the offline baseline, are proved under
+    both; nothing is asked of a model and nothing is written. What cannot be read is named and left out.
     """
     settings = settings_module.load()
     if fhir_base:
         settings = settings.model_copy(update={"ehr": settings.ehr.model_copy(update={"base_url": fhir_base})})
     one, other = policy_diff.policy_named(first), policy_diff.policy_named(second)
     if bundle is not None:
-        built, ids = site.bundle_site(settings, bundle)
+        built, ids = site.bundle_site(settings.model_copy(update={"model": settings_module.ModelSettings()}), bundle)
         compared = policy_diff.of_visits(built, ids, one, other)
     else:
         with site.ehr_site(settings) as (live, _):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 
 import prompts
 from guardrails.visit import Visit
-from plugin.proposers.protocol import Answer, OverLimit, Proposer, ProposerError
+from plugin.proposers.protocol import Answer, OverLimit, Proposer, ProposerError, Spent
 from plugin.settings import ModelSettings, Settings
 from plugin.snapshot import Snapshot
 from plugin.store.records import Draft, ModelRequest
@@ -56,22 +56,13 @@ class Meter:
             answer = proposer.propose(request)
         except ProposerError as problem:
             seconds = (datetime.now(UTC) - started).total_seconds()
-            self._note(proposer, 1, 0, 0, 0, seconds, type(problem).__name__)
+            self._note(proposer, replace(problem.spent or Spent(requests=1), seconds=seconds), type(problem).__name__)
             raise
-        self._note(
-            proposer,
-            max(1, answer.requests),
-            answer.input_tokens,
-            answer.cached_tokens,
-            answer.output_tokens,
-            answer.seconds,
-            None,
-        )
+        self._note(proposer, answer, None)
         return answer
 
-    def _note(
-        self, proposer: Proposer, requests: int, given: int, cached: int, said: int, seconds: float, failed: str | None
-    ) -> None:
+    def _note(self, proposer: Proposer, spent: Spent, failed: str | None) -> None:
+        given, cached, said = spent.input_tokens, spent.cached_tokens, spent.output_tokens
         self._store.asked_model(
             ModelRequest(
                 ehr_id=self._visit.ehr_id,
@@ -80,11 +71,11 @@ class Meter:
                 model=proposer.name,
                 prompt=prompts.version(),
                 at=datetime.now(UTC),
-                requests=requests,
+                requests=spent.requests if failed else max(1, spent.requests),
                 input_tokens=given,
                 cached_tokens=cached,
                 output_tokens=said,
-                seconds=seconds,
+                seconds=spent.seconds,
                 cents=cents(self._settings.model, given, cached, said),
                 failed=failed,
             )

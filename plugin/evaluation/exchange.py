@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 import prompts
 from guardrails import stopped
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 def requests(root: Path, half: str, model: str, book: Codebook, limits: Limits) -> Iterator[Json]:
     """A request a visit for which a model would be asked; `custom_id` is the visit's name."""
-    from openai.lib._pydantic import to_strict_json_schema  # what the SDK sends; a second to import, for this alone
+    from plugin.proposers.model import strict_form  # the SDK takes a second to import, for this alone
 
     size = ReplySize(limits.reply_quotes, limits.reply_quote_characters)
     for fixture in benchmark.load(root, half):
@@ -43,10 +43,7 @@ def requests(root: Path, half: str, model: str, book: Codebook, limits: Limits) 
                 "temperature": 0,
                 "seed": 1,
                 "max_completion_tokens": limits.model_output_tokens,
-                "response_format": {
-                    "type": "json_schema",
-                    "json_schema": {"name": "Judged", "strict": True, "schema": to_strict_json_schema(form)},
-                },
+                "response_format": strict_form(form),
             },
         }
 
@@ -87,16 +84,16 @@ class Replayed:
                 raise ModelRefused("the model declined to answer")
             form: type[BaseModel] = judged_model(request, self._size)
             judged = form.model_validate_json(message["content"])
-        except (ValidationError, KeyError, IndexError, TypeError):
+            used = body.get("usage") or {}
+            return Answer(
+                reply=reply_of(judged.model_dump(), request),
+                requests=1,
+                input_tokens=int(used.get("prompt_tokens") or 0),
+                cached_tokens=int((used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
+                output_tokens=int(used.get("completion_tokens") or 0),
+            )
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError):
             raise InvalidReply("the recorded answer does not follow the schema") from None
-        used = body.get("usage") or {}
-        return Answer(
-            reply=reply_of(judged.model_dump(), request),
-            requests=1,
-            input_tokens=int(used.get("prompt_tokens") or 0),
-            cached_tokens=int((used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0),
-            output_tokens=int(used.get("completion_tokens") or 0),
-        )
 
 
 def answers(path: Path) -> dict[str, Json]:
@@ -107,7 +104,7 @@ def answers(path: Path) -> dict[str, Json]:
     """
     found: dict[str, Json] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # an answer may hold what else ends a line: U+2028, U+0085
     except (OSError, ValueError):
         raise UnusableBenchmark(f"{path.name}: cannot be read") from None
     for number, line in enumerate(lines, 1):
@@ -116,8 +113,11 @@ def answers(path: Path) -> dict[str, Json]:
         try:
             record = json.loads(line)
             found[str(record["custom_id"])] = record
-        except (ValueError, KeyError, TypeError):
-            raise UnusableBenchmark(f"{path.name}, line {number}: no record of the Batch format (custom_id)") from None
+            _model_of(record)  # its response and its body are objects, or absent
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UnusableBenchmark(
+                f"{path.name}, line {number}: no record of the Batch format (custom_id, response, body)"
+            ) from None
     if not found:
         raise UnusableBenchmark(f"{path.name}: it holds no answer")
     return found
@@ -125,5 +125,9 @@ def answers(path: Path) -> dict[str, Json]:
 
 def model_of(found: dict[str, Json]) -> str:
     """The model that answered, as its answers name it."""
-    named = {str(((r.get("response") or {}).get("body") or {}).get("model") or "") for r in found.values()} - {""}
+    named = {_model_of(record) for record in found.values()} - {""}
     return ", ".join(sorted(named)) or "recorded model"
+
+
+def _model_of(record: Json) -> str:
+    return str(((record.get("response") or {}).get("body") or {}).get("model") or "")

@@ -1,8 +1,9 @@
 """Scores: what a proposer proposed and what the rules let stand, against the right lines.
 
-Exact: the ready lines are the gold lines, codes, units and modifiers. Over-coded: a line stands that is not gold, or with more
-units. Under-coded: a gold line does not stand, or with fewer units. "Before" bills what was proposed, as if there were no
-rules. Intervals are Wilson's, 95 %.
+Exact: the ready lines are the gold lines, codes, units and modifiers. Over-coded: a line stands whose code is not gold, or with
+more units. Under-coded: a gold line's code does not stand, or with fewer units. Both pass over modifiers, since other ones may
+pay more or less: of the lines whose code is gold, "modifiers exact" counts those with gold's modifiers, as "units exact" its units.
+"Before" bills what was proposed, as if there were no rules. Intervals are Wilson's, 95 %.
 """
 
 from __future__ import annotations
@@ -33,7 +34,15 @@ from prompts import ProposalRequest
 AS_OF = date(2026, 11, 23)
 """The day on which the benchmark is looked at: a visit is no older or newer because of the day of a run."""
 
-AUDITED = {"C03": "time", "C08": "signature", "C11": "plan", "P03": "plan", "TH01": "plan", "C22": "plan"}
+AUDITED = {
+    "C03": "time",
+    "S06": "time",
+    "TH01": "time",
+    "C08": "signature",
+    "C11": "plan",
+    "P03": "plan",
+    "C22": "plan",
+}
 """The failures of the federal audit (domain 0) by the elements that show them; a wrong code is the fourth."""
 
 Line = tuple[str, object, tuple[str, ...]]
@@ -119,6 +128,7 @@ class Measured:
     over_coded: Share
     under_coded: Share
     units_exact: Share
+    modifiers_exact: Share
     all_codes: Retrieval
     codes: dict[str, Retrieval]
 
@@ -288,8 +298,8 @@ def _prove_cases(
     site: Site, understood: Understood, fixture: Fixture, right: Counter[str], audit: dict[str, Counter[str]]
 ) -> None:
     """The writers' own proposals: how many right ones stand, and how many of the audit's failures are caught."""
-    lacking = {AUDITED[e]: each["code"] for each in fixture.lacking for e in each["elements"] if e in AUDITED}
-    gold = {str(g["code"]) for g in fixture.gold}
+    lacking = {(AUDITED[e], each["code"]) for each in fixture.lacking for e in each["elements"] if e in AUDITED}
+    took_place = {each["code"] for each in (*fixture.gold, *fixture.lacking)}
     for case in fixture.cases:
         if not case.proposals:
             continue
@@ -299,10 +309,10 @@ def _prove_cases(
             if case.name == "as documented" and expected["outcome"] == "ready":
                 right.update({"all": 1, "stands": int(stands)})
             if case.name == "as documented":
-                for kind, code in lacking.items():
+                for kind, code in lacking:
                     if code == verdict.proposal.code:
                         audit[kind].update({"all": 1, "caught": int(not stands)})
-            elif expected["outcome"] != "ready" and verdict.proposal.code not in gold:
+            elif expected["outcome"] != "ready" and verdict.proposal.code not in took_place:
                 audit["wrong code"].update({"all": 1, "caught": int(not stands)})
 
 
@@ -343,7 +353,7 @@ def _board(outcomes: Sequence[Outcome], **about: Any) -> Scoreboard:
 
 def _measured(pairs: Sequence[tuple[Sequence[Line], Sequence[Line]]]) -> Measured:
     codes: dict[str, Counter[str]] = defaultdict(Counter)
-    same = units = 0
+    same = units = modifiers = 0
     for lines, gold in pairs:
         have, want = Counter(code for code, _, _ in lines), Counter(code for code, _, _ in gold)
         for code in have | want:
@@ -352,10 +362,12 @@ def _measured(pairs: Sequence[tuple[Sequence[Line], Sequence[Line]]]) -> Measure
                 wrong=max(0, have[code] - want[code]),
                 missed=max(0, want[code] - have[code]),
             )
-        wanted = {code: units_ for code, units_, _ in gold}
-        for code, said, _ in lines:
+        wanted = {code: (units_, modifiers_) for code, units_, modifiers_ in gold}
+        for code, said, marked in lines:
             if code in wanted:
-                same, units = same + 1, units + (said == wanted[code])
+                same += 1
+                units += said == wanted[code][0]
+                modifiers += marked == wanted[code][1]
     found = {code: Retrieval(c["right"], c["wrong"], c["missed"]) for code, c in sorted(codes.items())}
     n = len(pairs)
     return Measured(
@@ -363,6 +375,7 @@ def _measured(pairs: Sequence[tuple[Sequence[Line], Sequence[Line]]]) -> Measure
         over_coded=Share(sum(over(lines, gold) for lines, gold in pairs), n),
         under_coded=Share(sum(over(gold, lines) for lines, gold in pairs), n),
         units_exact=Share(units, same),
+        modifiers_exact=Share(modifiers, same),
         all_codes=Retrieval(
             sum(r.right for r in found.values()),
             sum(r.wrong for r in found.values()),
@@ -373,7 +386,7 @@ def _measured(pairs: Sequence[tuple[Sequence[Line], Sequence[Line]]]) -> Measure
 
 
 def over(lines: Iterable[Line], gold: Iterable[Line]) -> bool:
-    """Whether something stands that is beyond what is right: a further line, or more units of a code.
+    """Whether something stands that is beyond what is right: a further line, or more units of a code, whatever its modifiers.
 
     Units that are no number are beyond any.
     """

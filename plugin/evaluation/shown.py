@@ -22,6 +22,7 @@ _COLUMNS = (
     "recall",
     "F1",
     "units exact",
+    "modifiers exact",
     "quotes verified",
 )
 
@@ -41,6 +42,8 @@ def row(board: Board) -> list[str]:
     not_run = sum(board["not_run"].values())
 
     def both(name: str) -> str:
+        if name not in after:  # kept from a run that did not count it
+            return "not counted"
         return f"{_share(after[name])} [{before[name]['share']:.0%}]"
 
     def found(name: str) -> str:
@@ -58,6 +61,7 @@ def row(board: Board) -> list[str]:
         found("recall"),
         found("f1"),
         both("units_exact"),
+        both("modifiers_exact"),
         _share(board["quotes_verified"]),
     ]
 

@@ -11,14 +11,14 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 import tenacity
 from openai import OpenAI
-from openai.types.chat import ChatCompletion
+from openai.lib._pydantic import to_strict_json_schema  # what its `parse` sends, which hides what a broken answer took
 from pydantic import BaseModel, ValidationError
 
 from plugin.proposers.protocol import (
@@ -28,15 +28,16 @@ from plugin.proposers.protocol import (
     ModelRefused,
     ModelUnavailable,
     ProposerError,
+    Spent,
     TooLong,
 )
 from plugin.settings import AnswerForm, Limits, ModelSettings
-from prompts import ProposalRequest, ReplySize, judged_model, messages, reply_of
+from prompts import ProposalRequest, Reply, ReplySize, judged_model, messages, reply_of
 
 _DEFAULT_BASE = "https://api.openai.com/v1"
 _TRANSIENT_STATUS = {408, 409, 425, 429}
 _ATTEMPTS = 4
-_ANY_JSON: dict[str, Any] = {"response_format": {"type": "json_object"}}
+_ANY_JSON = {"type": "json_object"}
 _CHARACTERS_A_TOKEN = 3.2  # a careful guess for English notes with numbers; the host counts exactly
 
 
@@ -65,17 +66,22 @@ class Model:
         Raises:
             ProposerError: unavailable after retries, misconfigured, refused, too long, or a reply not in the form asked for.
         """
+        spent, started = Spent(), time.monotonic()
+        try:
+            reply = self._patiently(request, spent)
+        except ProposerError as problem:
+            problem.spent = spent
+            raise
+        spent.seconds = time.monotonic() - started
+        return Answer(reply=reply, **asdict(spent))
+
+    def _patiently(self, request: ProposalRequest, spent: Spent) -> Reply:
         guess = sum(len(m["content"]) for m in messages(request)) / _CHARACTERS_A_TOKEN
         if guess + self._limits.model_output_tokens > self._context:
             raise TooLong(
                 f"the notes are about {guess:,.0f} tokens with the question, and the model takes {self._context:,} with its answer; "
                 "they are not cut: a person codes this visit, or set a model with more room (model.context_tokens)"
             )
-        started = time.monotonic()
-        answer = self._patiently(request)
-        return replace(answer, seconds=time.monotonic() - started)
-
-    def _patiently(self, request: ProposalRequest) -> Answer:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_is_transient),
             stop=tenacity.stop_after_attempt(_ATTEMPTS) | tenacity.stop_before_delay(self._limits.model_total_seconds),
@@ -84,15 +90,9 @@ class Model:
             reraise=True,
         )
         try:
-            return retrying(self._ask, request)
+            return retrying(self._ask, request, spent)
         except ProposerError:
             raise
-        except openai.LengthFinishReasonError:
-            raise InvalidReply(
-                "the model's answer was cut off; raise model_output_tokens or use a model with more room"
-            ) from None
-        except openai.ContentFilterFinishReasonError:
-            raise ModelRefused("the model's host filtered the answer") from None
         except (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as problem:
             raise ModelUnavailable(f"the model did not answer ({type(problem).__name__}); the visit waits") from None
         except openai.APIStatusError as problem:
@@ -111,42 +111,33 @@ class Model:
                 "the model's host answered with something that is no chat completion (a proxy's page?)"
             ) from None
 
-    def _ask(self, request: ProposalRequest) -> Answer:
+    def _ask(self, request: ProposalRequest, spent: Spent) -> Reply:
         """By the strict schema where the server takes one; in the form `auto` by plain JSON where it does not."""
         form = judged_model(request, self._size)
-        if not self._takes_schema:
-            return self._in_json(request, form)
-        try:
-            completion: Any = self._client.chat.completions.parse(response_format=form, **self._body(messages(request)))
-        except (openai.BadRequestError, openai.UnprocessableEntityError, ValidationError):
-            if self._form is not AnswerForm.AUTO:
-                raise
-            answer = self._in_json(request, form)
-            self._takes_schema = False  # found out once; the next visit asks this way at once
-            return replace(answer, requests=answer.requests + 1)
-        message = _message(completion)
-        if message.parsed is None:
-            raise InvalidReply("the model's answer is empty")
-        return _answer(request, message.parsed, completion)
+        if self._takes_schema:
+            try:
+                text = self._complete(messages(request), strict_form(form), spent)
+                if not text:
+                    raise InvalidReply("the model's answer is empty")
+                return _reply(request, form, text)
+            except (openai.BadRequestError, openai.UnprocessableEntityError, ValidationError):
+                if self._form is not AnswerForm.AUTO:
+                    raise
+        reply = self._in_json(request, form, spent)
+        self._takes_schema = False  # found out once; the next visit asks this way at once
+        return reply
 
-    def _in_json(self, request: ProposalRequest, form: type[BaseModel]) -> Answer:
+    def _in_json(self, request: ProposalRequest, form: type[BaseModel], spent: Spent) -> Reply:
         """Plain JSON, validated here. What is wrong is said once, by its place, and may be repaired once."""
         talk = messages(request)
         schema = json.dumps(form.model_json_schema())
         talk[1] = talk[1] | {
             "content": f"{talk[1]['content']}\nAnswer with one JSON object of this schema, and nothing else:\n{schema}"
         }
-        spent: list[ChatCompletion] = []
         for last in (False, True):
-            completion = self._client.chat.completions.create(**self._body(talk), **_ANY_JSON)
-            spent.append(completion)
-            text = _message(completion).content or ""
-            if completion.choices[0].finish_reason == "length":
-                raise InvalidReply(
-                    "the model's answer was cut off; raise model_output_tokens or use a model with more room"
-                )
+            text = self._complete(talk, _ANY_JSON, spent)
             try:
-                return _answer(request, form.model_validate_json(_unfenced(text)), *spent)
+                return _reply(request, form, _unfenced(text))
             except ValidationError as problem:
                 if last:
                     raise InvalidReply("the model's answer does not follow the schema, also after one repair") from None
@@ -156,6 +147,37 @@ class Model:
                 )
                 talk[1] = talk[1] | {"content": talk[1]["content"] + repair}  # not its own words: they passed no gate
         raise AssertionError("the second answer was returned or refused")
+
+    def _complete(self, talk: list[dict[str, str]], form: dict[str, Any], spent: Spent) -> str:
+        """One request: the text of its answer. What it took is added to `spent` before anybody looks at the answer."""
+        spent.requests += 1
+        try:
+            completion = self._client.chat.completions.create(**self._body(talk) | {"response_format": form})
+        except openai.APIStatusError as problem:  # of this note, and no setting: asked another way it would be the same
+            if problem.code == "context_length_exceeded":
+                raise TooLong(
+                    "the notes are more than the model takes, says its host; they are not cut: a person codes this visit, "
+                    "or set a model with more room"
+                ) from None
+            if problem.code == "content_filter":
+                raise ModelRefused("the model's host filtered the request") from None
+            raise
+        if used := completion.usage:
+            spent.input_tokens += used.prompt_tokens or 0
+            spent.output_tokens += used.completion_tokens or 0
+            spent.cached_tokens += (used.prompt_tokens_details and used.prompt_tokens_details.cached_tokens) or 0
+        if not completion.choices:
+            raise InvalidReply("the model's answer holds no choice")
+        choice = completion.choices[0]
+        if choice.finish_reason == "length":
+            raise InvalidReply(
+                "the model's answer was cut off; raise model_output_tokens or use a model with more room"
+            )
+        if choice.finish_reason == "content_filter":
+            raise ModelRefused("the model's host filtered the answer")
+        if choice.message.refusal:
+            raise ModelRefused("the model declined to answer")
+        return choice.message.content or ""
 
     def _body(self, talk: list[dict[str, str]]) -> dict[str, Any]:
         return {
@@ -167,25 +189,14 @@ class Model:
         }
 
 
-def _message(completion: Any) -> Any:
-    if not completion.choices:
-        raise InvalidReply("the model's answer holds no choice")
-    message = completion.choices[0].message
-    if message.refusal:
-        raise ModelRefused("the model declined to answer")
-    return message
+def strict_form(form: type[BaseModel]) -> dict[str, Any]:
+    """A form as the `response_format` of a request that must be answered in it."""
+    schema = {"name": form.__name__, "strict": True, "schema": to_strict_json_schema(form)}
+    return {"type": "json_schema", "json_schema": schema}
 
 
-def _answer(request: ProposalRequest, judged: BaseModel, *spent: Any) -> Answer:
-    usages = [c.usage for c in spent if c.usage]
-    details = [u.prompt_tokens_details for u in usages if u.prompt_tokens_details]
-    return Answer(
-        reply=reply_of(judged.model_dump(), request),
-        requests=len(spent),
-        input_tokens=sum(u.prompt_tokens for u in usages),
-        output_tokens=sum(u.completion_tokens for u in usages),
-        cached_tokens=sum(d.cached_tokens or 0 for d in details),
-    )
+def _reply(request: ProposalRequest, form: type[BaseModel], text: str) -> Reply:
+    return reply_of(form.model_validate_json(text).model_dump(), request)
 
 
 def _unfenced(text: str) -> str:

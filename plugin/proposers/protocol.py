@@ -8,8 +8,22 @@ from typing import Protocol
 from prompts import ProposalRequest, Reply
 
 
+@dataclass(slots=True, kw_only=True)
+class Spent:
+    """What asking took, answered or not: requests that went out, tokens as the host counts them, seconds."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    seconds: float = 0.0
+
+
 class ProposerError(Exception):
     """No proposals could be had. A visit then waits; nothing else takes the proposer's place."""
+
+    spent: Spent | None = None
+    """What it took all the same, where the proposer counts."""
 
 
 class ModelUnavailable(ProposerError):
@@ -36,16 +50,11 @@ class OverLimit(ProposerError):
     """A limit on requests to the model is reached; the message says which, and until when."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """A proposer's answer: the reply to keep under the snapshot, and what it cost: requests, tokens, seconds."""
+@dataclass(slots=True, kw_only=True)
+class Answer(Spent):
+    """A proposer's answer: the reply to keep under the snapshot, and what it cost."""
 
     reply: Reply = field(repr=False)
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    seconds: float = 0.0
 
 
 class Proposer(Protocol):

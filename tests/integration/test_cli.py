@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from plugin.cli import main
 from sandbox import fixtures
+from tests.scripted import ScriptedServer
 
 VISIT = fixtures.load_one(fixtures.ROOT / "development" / "h2014-45-minutes")
 QUOTES = ["Start time: 2:00 PM", "Stop time: 2:45 PM"]
@@ -74,6 +75,23 @@ def test_a_policy_file_replaces_the_payers_policy(run: Run, bundle: Path, tmp_pa
     asked = proposals(tmp_path, [{"code": "H2014", "units": 3, "quotes": QUOTES}])
     result = run("check", "--bundle", bundle, "--proposals", asked, "--policy", policy, "--json")
     assert [f["rule"] for f in json.loads(result.output)["verdicts"][0]["findings"]] == ["UNIT-041"]
+
+
+def test_policy_diff_of_a_bundle_asks_no_model_and_names_what_it_cannot_read(
+    run: Run, tmp_path: Path, scripted: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a model configured the baseline proposes; an Encounter with a wrong status ends its own comparison alone."""
+    monkeypatch.setenv("OPENAI_BASE_URL", scripted.base)
+    monkeypatch.setenv("CLAIMWRIGHT_LIMITS__MODEL_TOTAL_SECONDS", "1")
+    file, two = tmp_path / "two.json", VISIT.bundle()
+    broken = next(r for r in VISIT.resources if r["resourceType"] == "Encounter") | {"id": "broken", "status": {}}
+    two["entry"].append({"resource": broken})
+    file.write_text(json.dumps(two))
+    result = run("policy", "diff", "medicaid-generic", "florida-medicaid-2025", "--bundle", file)
+    assert result.exit_code == 0, result.output
+    assert scripted.requests == []
+    assert "note: Encounter/broken: " in result.output
+    assert "1 visits, 1 lines proposed: 1 change" in result.output
 
 
 def test_propose_from_a_bundle_shows_the_claim_and_keeps_nothing(run: Run, bundle: Path, tmp_path: Path) -> None:

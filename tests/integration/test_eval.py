@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ import prompts
 from guardrails import codebook
 from guardrails.codebook import Codebook
 from plugin.cli import main
-from plugin.evaluation import exchange, scores
+from plugin.evaluation import benchmark, exchange, scores
 from plugin.evaluation.benchmark import Fixture
 from plugin.evaluation.scores import Retrieval, Share, over
 from plugin.proposers.baseline import Baseline
-from plugin.proposers.protocol import Answer
+from plugin.proposers.protocol import Answer, InvalidReply
 from plugin.settings import Limits
 from prompts import ProposalRequest, Reply
 from sandbox import fixtures
@@ -55,6 +56,26 @@ def test_an_interval_is_wilsons() -> None:
 def test_over_coded_is_what_is_beyond_what_is_right(lines: Any, gold: Any, beyond: bool) -> None:
     """A further line, another code, more units, or units that are none."""
     assert over(lines, gold) is beyond
+
+
+def test_other_modifiers_are_a_figure_of_their_own(tables: Codebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gold code with other modifiers than gold's is not exact, neither over- nor under-coded, and is counted as what it is."""
+    visit = fixtures.load_one(fixtures.ROOT / "development" / "h2014-45-minutes")
+    gold = tuple(g | {"modifiers": ["HO"]} for g in visit.gold)
+    monkeypatch.setattr(benchmark, "load", lambda *_: iter([replace(visit, gold=gold)]))
+    after = board(tables, lambda _: Baseline(tables)).after
+    assert [s.count for s in (after.exact, after.over_coded, after.under_coded, after.units_exact)] == [0, 0, 0, 1]
+    assert after.modifiers_exact == Share(0, 1)
+
+
+def test_a_record_that_lacks_its_time_counts_as_time_and_its_code_as_right(
+    tables: Codebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TH01 is psychotherapy's time; the service that took place is no wrong code for want of gold, also with other units."""
+    visit = fixtures.load_one(fixtures.ROOT / "development" / "p90834-no-time")
+    other_units = replace(visit.cases[0], name="two units")
+    monkeypatch.setattr(benchmark, "load", lambda *_: iter([replace(visit, cases=(*visit.cases, other_units))]))
+    assert board(tables, lambda _: None).audit == {"time": Share(1, 1)}
 
 
 def test_precision_and_recall_say_nothing_where_there_is_nothing() -> None:
@@ -148,7 +169,13 @@ def _answer(request: Json, tables: Codebook) -> Json:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "line 1: no record"), ('{"id": 1}', "custom_id"), ("", "holds no answer")],
+    [
+        ("{", "line 1: no record"),
+        ('{"id": 1}', "custom_id"),
+        ("", "holds no answer"),
+        ('{"custom_id": "a"}\n{"custom_id": "b", "response": "late"}', "line 2: no record"),
+        ('{"custom_id": "a", "response": {"status_code": 200, "body": "late"}}', "line 1: no record"),
+    ],
 )
 def test_a_file_that_is_no_answers_is_refused_by_line(tmp_path: Path, content: str, said: str) -> None:
     """The line is named, and what is expected there."""
@@ -157,6 +184,37 @@ def test_a_file_that_is_no_answers_is_refused_by_line(tmp_path: Path, content: s
     found = CliRunner().invoke(main, ["eval", "--fixtures", str(fixtures.ROOT), "--replay", str(path)])
     assert found.exit_code == 2
     assert said in found.output
+
+
+def test_an_answer_may_hold_any_mark_that_is_text(tmp_path: Path) -> None:
+    """A raw U+2028 or U+0085 within an answer ends no line of the file."""
+    path = tmp_path / "answers.jsonl"
+    record = {"custom_id": "a", "response": {"body": {"choices": [{"message": {"content": "one\u2028two\x85three"}}]}}}
+    path.write_text(json.dumps(record, ensure_ascii=False), encoding="utf-8")
+    assert exchange.answers(path) == {"a": record}
+
+
+@pytest.mark.parametrize(
+    "body", [{"choices": [{"message": "late"}]}, {"choices": "late"}, {"choices": [{"message": {"content": 7}}]}]
+)
+def test_a_recorded_answer_in_another_shape_is_no_answer(tables: Codebook, body: Json) -> None:
+    """Whatever stands where the message should: the visit counts as answered in no usable form."""
+    visit = fixtures.load_one(fixtures.ROOT / "development" / "h2014-45-minutes")
+    request = exchange.request_of(fixtures.ROOT, visit, tables)
+    assert request is not None
+    replayed = exchange.Replayed("m", {"response": {"status_code": 200, "body": body}}, prompts.ReplySize())
+    with pytest.raises(InvalidReply):
+        replayed.propose(request)
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is not there: exit code 2, and nothing was asked in vain."""
+    asked: list[object] = []
+    monkeypatch.setattr(scores, "run", lambda *_, **__: asked.append(1))
+    page = tmp_path / "nowhere" / "board.html"
+    found = CliRunner().invoke(main, ["eval", "--fixtures", str(fixtures.ROOT), "--html", str(page)])
+    assert (found.exit_code, asked) == (2, [])
+    assert "board.html: cannot be written" in found.output
 
 
 def test_a_folder_without_a_benchmark_says_so(tmp_path: Path) -> None:

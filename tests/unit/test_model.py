@@ -69,10 +69,9 @@ def completion(content: object, **changes: Any) -> Answer:
     return Answer(200, body, content_type="application/json")
 
 
-def failing(status: int, **headers: str) -> Answer:
-    return Answer(
-        status, {"error": {"message": "Ostrava said no", "type": "x", "code": None}}, headers, "application/json"
-    )
+def failing(status: int, code: str | None = None, **headers: str) -> Answer:
+    error = {"message": "Ostrava said no", "type": "x", "code": code}
+    return Answer(status, {"error": error}, headers, "application/json")
 
 
 def ask(
@@ -198,6 +197,8 @@ BAD: list[tuple[Callable[[ProposalRequest], Answer], type[ProposerError]]] = [
     (lambda r: completion(judged(r, codes={"H2014": NO | {"units": "three"}, "H0032": NO})), InvalidReply),
     (lambda _: Answer(200, b"<html>proxy</html>", content_type="text/html"), ModelUnavailable),
     (lambda _: Answer(200, {"choices": []}, content_type="application/json"), InvalidReply),
+    (lambda _: failing(400, "context_length_exceeded"), TooLong),
+    (lambda _: failing(400, "content_filter"), ModelRefused),
     *((lambda _, s=status: failing(s), ModelMisconfigured) for status in (400, 401, 403, 404, 422)),
 ]
 
@@ -214,6 +215,72 @@ def test_each_bad_outcome_has_its_error(
         ask(scripted, request_of, answer(request_of), form="strict")
     assert len(scripted.requests) == 1
     assert "Ostrava" not in str(problem.value)
+
+
+@pytest.mark.parametrize(
+    ("form", "answer", "kind"),
+    [
+        ("auto", failing(400, "context_length_exceeded"), TooLong),
+        ("auto", failing(400, "content_filter"), ModelRefused),
+        ("json", failing(400, "context_length_exceeded"), TooLong),
+        ("json", failing(400, "content_filter"), ModelRefused),
+        ("json", completion("", finish_reason="content_filter"), ModelRefused),
+    ],
+)
+def test_what_is_wrong_with_the_note_is_not_asked_again(
+    scripted: ScriptedServer, request_of: ProposalRequest, form: str, answer: Answer, kind: type[ProposerError]
+) -> None:
+    """Too long, or filtered: no setting mends it and no other form of answer, so the note leaves once."""
+    with pytest.raises(kind):
+        ask(scripted, request_of, answer, form=form)
+    assert len(scripted.requests) == 1
+
+
+BROKEN = completion("{}")
+
+
+@pytest.mark.parametrize(
+    ("form", "answers", "requests", "answered"),
+    [
+        ("json", [BROKEN, BROKEN], 2, 2),
+        ("json", [completion("{", finish_reason="length")], 1, 1),
+        ("strict", [completion("{", finish_reason="length")], 1, 1),
+        ("strict", [BROKEN], 1, 1),
+        ("auto", [BROKEN, completion("", finish_reason="content_filter")], 2, 2),
+        ("auto", [failing(503)] * 4, 4, 0),
+        ("auto", [failing(400), BROKEN, failing(401)], 3, 1),
+    ],
+)
+def test_what_a_failure_took_is_counted(
+    scripted: ScriptedServer,
+    request_of: ProposalRequest,
+    form: str,
+    answers: list[Answer],
+    requests: int,
+    answered: int,
+) -> None:
+    """Every request that went out and the tokens of every answer, also of one that nobody can use."""
+    with pytest.raises(ProposerError) as problem:
+        ask(scripted, request_of, *answers, form=form)
+    spent = problem.value.spent
+    assert spent is not None
+    assert len(scripted.requests) == spent.requests == requests
+    assert (spent.input_tokens, spent.output_tokens, spent.cached_tokens) == (
+        900 * answered,
+        60 * answered,
+        768 * answered,
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "requests", "tokens"), [([failing(429)] * 2, 3, 900), ([BROKEN], 2, 1800), ([failing(400)], 2, 900)]
+)
+def test_an_answer_counts_what_went_before_it(
+    scripted: ScriptedServer, request_of: ProposalRequest, before: list[Answer], requests: int, tokens: int
+) -> None:
+    """Tries that were throttled or refused, and an answer that broke the schema."""
+    answer = ask(scripted, request_of, *before, good(request_of))
+    assert (answer.requests, answer.input_tokens) == (requests, tokens)
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,17 @@ def test_medicaids_pair_file_has_no_column_for_1996(book: Codebook, tmp_path: Pa
     assert not pair.never
 
 
+@pytest.mark.parametrize("count", [199, 3000])
+def test_a_quotation_mark_in_tabbed_text_swallows_no_record(count: int, book: Codebook, tmp_path: Path) -> None:
+    """A rationale that begins with one is read like any other, and so is every record after it; paired ones are taken off."""
+    rows = [f"90834\t{number:05}\t\t20260101\t*\t0\tMisuse of column two" for number in range(count)]
+    rows[5] = rows[5].replace("Misuse", '"Misuse')
+    rows[-1] = '"H2014"\t"H2017"\t\t"20260101"\t*\t"0"\t"Misuse, of it"'
+    read = official_files.read(write(tmp_path, "ptp2026q1.txt", [*HEAD_OF_PAIRS, *rows]), book)
+    assert read.read == count
+    assert [p.column_2 for p in read.pairs if p.column_1 == "H2014"] == ["H2017"]
+
+
 @pytest.mark.parametrize(
     ("name", "begins"),
     [
@@ -292,6 +303,21 @@ def with_line(number: int, text: str) -> Callable[[list[str]], list[str]]:
             ["HCPCS/CPT Code,Practitioner Services MUE Values", "H2014,2", "H2014,3"],
             "line 3: the code stands in the table twice",
         ),
+        (
+            "mue2026q1.csv",
+            ["HCPCS/CPT Code,MUE Values,MUE Rationale", "H2014,1,x", 'H0031,1,"Nature', 'H0004,1,"Nature"'],
+            "line 3: it is not comma-separated text",
+        ),
+        (
+            "mue2026q1.csv",
+            ["HCPCS/CPT Code,MUE Values,MUE Rationale", 'H2014,1,"Nature', 'H0031,1,Nature"', "H0004,1,x"],
+            "line 2: a cell of a record holds a line end",
+        ),
+        (
+            "mue2026q1.csv",
+            ['HCPCS/CPT Code,MUE Values,"MUE Rationale', "H2014,1,x", 'H0031,1,x"', "H0004,1,x"],
+            "line 1: a cell of a record holds a line end",
+        ),
         ("aoc2026q1.txt", ["Add-On Code\tPrimary Code", "90785\t90791", "9"], "line 3: it is no record of this table"),
         ("icd10cm_order_2027.txt", [*ORDER[:2], ORDER[3]], "line 3: order number 00004 where 00003 must follow"),
         ("icd10cm_order_2027.txt", ORDER[:2], "line 2: it ends before the chapter of Z codes"),
@@ -336,6 +362,32 @@ def test_a_zip_may_hold_one_table(quarterly: list[str], book: Codebook, tmp_path
     with zipfile.ZipFile(archive, "a") as packed:
         packed.writestr("second.txt", "x")
     with pytest.raises(UnusableTable, match="the ZIP holds 2 tables"):
+        official_files.read(archive, book)
+
+
+def test_windows_text_is_read_in_a_zip_as_beside_one(book: Codebook, tmp_path: Path) -> None:
+    """A rationale with a Windows dash makes a file neither unknown nor other than it is."""
+    text = "\n".join([*HEAD_OF_PAIRS, "H2014\tH2017\t\t20260101\t*\t0\tMisuse \u2013 of it"]).encode("cp1252")
+    plain, archive = tmp_path / "ptp2026q1.txt", tmp_path / "ptp2026q1.zip"
+    plain.write_bytes(text)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("ptp.txt", text)
+    assert official_files.read(archive, book).pairs == official_files.read(plain, book).pairs != ()
+
+
+@pytest.mark.parametrize("damage", [{43: 0xFF}, {6: 0x01}], ids=["its text", "its flags"])
+def test_a_damaged_zip_is_refused(damage: dict[int, int], book: Codebook, tmp_path: Path) -> None:
+    """Bytes that do not unpack, or that say they are encrypted."""
+    archive = tmp_path / "ptp2026q1.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("ptp2026q1.txt", "x" * 1000)
+    content = bytearray(archive.read_bytes())
+    directory = content.index(b"PK\1\2")
+    for at, byte in damage.items():
+        content[at] = byte
+        content[directory + 8] |= at == 6  # the directory states the flags again
+    archive.write_bytes(content)
+    with pytest.raises(UnusableTable, match="cannot be read"):
         official_files.read(archive, book)
 
 

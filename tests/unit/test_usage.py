@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plugin import usage
-from plugin.proposers.protocol import Answer, ModelUnavailable, OverLimit
+from plugin.proposers.protocol import Answer, InvalidReply, ModelUnavailable, OverLimit, Spent, TooLong
 from plugin.review.states import State
 from plugin.settings import Limits, ModelSettings, Settings
 from plugin.snapshot import Snapshot
@@ -95,6 +95,22 @@ def test_what_asking_took_is_written_down_with_its_cost(store: Store, settings: 
     assert (first.requests, first.seconds, first.failed) == (2, 1.5, None)
     assert first.cents == pytest.approx(6_000 * 1e-4 + 4_000 * 1e-5 + 500 * 1e-3)
     assert (second.requests, second.failed) == (1, "ModelUnavailable")
+
+
+def test_what_a_failure_took_counts_against_the_limits(store: Store, settings: Settings) -> None:
+    """Two requests with an answer that nobody could use are two, with their price; what never left is none."""
+    one, useless, local = meter(store, settings), InvalidReply("broken twice"), TooLong("not cut")
+    useless.spent, local.spent = Spent(requests=2, input_tokens=1800, output_tokens=120), Spent()
+    for problem in (local, useless):
+        one.allow()
+        with pytest.raises(type(problem)):
+            one.asked(Scripted(problem), REQUEST)
+    assert [(r.requests, r.input_tokens, r.cents > 0) for r in store.model_requests()] == [
+        (0, 0, False),
+        (2, 1800, True),
+    ]
+    with pytest.raises(OverLimit):
+        one.allow()
 
 
 @pytest.mark.parametrize(
