@@ -92,7 +92,7 @@ def _over(
             if other.code in cap.codes
             and _counts(cap, named, other.modifiers)
             and _within(other.date_of_service, on, cap.per, policy.year_begins)
-            and (not cap.by_clinician or other.clinician_id == line.rendering_id)
+            and (not cap.by_clinician or other.clinician_id in (line.rendering_id, None))
         ]
     )
     if here + there > cap.units:

@@ -40,7 +40,7 @@ PAIR_APART = rule(
 PAIR_CLAIMED = rule(
     "EDIT-064",
     Effect.HOLD,
-    "Another claim of this client, clinician and date carries {other}, which is not billed beside {code}.",
+    "Another claim of this client and date, by this clinician or one that it does not name, carries {other}, which is not billed beside {code}.",
     authority="NCCI pairs of the loaded table; domain 6.1",
     cured_by=CuredBy.CODER,
 )
@@ -195,11 +195,12 @@ def of_other_claims(
         return
     code, table = candidate.code.code, tables.pairs_for(policy.kind)
     for other in sorted({o for o in scope.values if o.visit_id != visit.id}, key=_by_code):
-        if other.clinician_id != line.rendering_id:
+        mine = other.clinician_id in (line.rendering_id, None)  # a claim may not say whose its lines are
+        if not mine:
             between = table.either(code, other.code, on)
             if between is not None and between.never and other.date_of_service == on:
                 yield _of(table, PAIR_OF_ANOTHER, between, code=code, other=other.code)
-        same_date, mine = other.date_of_service == on, other.clinician_id == line.rendering_id
+        same_date = other.date_of_service == on
         pair = table.either(code, other.code, on) if mine else None
         if same_date and pair is not None:
             if pair.never or not _SEPARATE & {*line.modifiers, *other.modifiers}:

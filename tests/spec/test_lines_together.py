@@ -23,7 +23,7 @@ PAYERS = {"medicare": "medicare", "medicaid": "medicaid-whole-unit", "unknown": 
 INCOMPLETE = found(UNSIGNED)
 
 
-def a_line(code: str, on: date, modifiers: tuple[str, ...] = (), *, who: str) -> OtherLine:
+def a_line(code: str, on: date, modifiers: tuple[str, ...] = (), *, who: str | None) -> OtherLine:
     return OtherLine(code=code, date_of_service=on, units=1, modifiers=modifiers, clinician_id=who)
 
 
@@ -79,6 +79,7 @@ ELSEWHERE = [
     ("90837", a_line("90791", DAY, who="a"), ["90837 EDIT-064"]),
     ("90791", a_line("90837", DAY, who="a"), ["90791 EDIT-064"]),
     ("90837", a_line("90791", DAY, who="b"), ["90837 EDIT-065"]),
+    ("90837", a_line("90791", DAY, who=None), ["90837 EDIT-064"]),
     ("90837", a_line("90791", DAY - timedelta(days=1), who="a"), []),
     ("90834", a_line("90847", DAY, who="a"), ["90834 EDIT-064"]),
     ("90834", a_line("90847", DAY, ("XE",), who="a"), []),

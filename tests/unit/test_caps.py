@@ -84,7 +84,7 @@ def test_a_days_cap_that_holds_whoever_pays(capped: str, speaks: bool, book: Cod
 
 
 def line(text: str) -> OtherLine:
-    """`H2014-TS@b/2026-03-01/2`: a line of another claim; of clinician a and the day where it does not say."""
+    """`H2014-TS@b/2026-03-01/2`: a line of another claim; of clinician a and the day where it does not say; "?" is nobody named."""
     what, _, rest = text.partition("/")
     when, _, units = rest.partition("/")
     what, _, who = what.partition("@")
@@ -94,7 +94,7 @@ def line(text: str) -> OtherLine:
         date_of_service=date.fromisoformat(when) if when else DAY,
         units=int(units) if units else None,
         modifiers=tuple(marks),
-        clinician_id=who or "a",
+        clinician_id=None if who == "?" else who or "a",
         visit_id="visit-9",
     )
 
@@ -119,6 +119,7 @@ SAID = "With this line the client's claims carry more than 4 of H2014 in one day
         ([BY_CLINICIAN], "H2014=2@a H2014=3@a", "", 2),
         ([BY_CLINICIAN], "H2014=4@a", "H2014@b//1", 0),
         ([BY_CLINICIAN], "H2014=4@a", "H2014@a//1", 1),
+        ([BY_CLINICIAN], "H2014=4@a", "H2014@?//1", 1),  # it may be this clinician's
         ([a_cap()], "H2014=4", "H2014/2026-03-01/1", 0),
         ([a_cap()], "H2014=4", "H2017//1", 0),
         ([a_cap(marks="TS")], "H2014=4", "H2014//1", 0),
