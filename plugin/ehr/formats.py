@@ -1,6 +1,7 @@
 """The formats a note comes in, each to the plain text that a person would see. Runs in a child process (`extractor`).
 
-What is hidden from a reader is no part of what the clinician signed, and a way to smuggle instructions: it is left out.
+What is hidden from a reader, or struck out, is no part of what the clinician signed, and a way to smuggle instructions: it is
+left out.
 What cannot be read in full is not read at all; nothing is ever cut.
 """
 
@@ -165,11 +166,11 @@ _BLOCK = frozenset(
         "ul",
     ]
 )
-_LEFT_OUT = frozenset(["script", "style", "template", "noscript", "head", "title", "iframe", "object", "svg", "math"])
+_LEFT_OUT = frozenset("script style template noscript head title iframe object svg math del s strike".split())
 _HIDING = (
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?![.\d]*[1-9])"
     r"|opacity\s*:\s*0(?![.\d]*[1-9])|(?:left|top|text-indent)\s*:\s*-\d{3,}|(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?![.\d]*[1-9])"
-    r"|clip\s*:\s*rect\(\s*0|(?<![\w-])color\s*:\s*transparent"
+    r"|clip\s*:\s*rect\(\s*0|(?<![\w-])color\s*:\s*transparent|text-decoration(?:-line)?\s*:[^;]*line-through"
 )
 _HIDDEN_STYLE = re.compile(_HIDING, re.IGNORECASE)
 _STYLE_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
@@ -275,7 +276,7 @@ _RTF_TOKEN = re.compile(r"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'[0-9a-fA-F]{2}|
 _RTF_BINARY = re.compile(rb"\\bin(\d{1,9})[ ]?")
 _RTF_CODEPAGE = re.compile(rb"\\ansicpg(\d{3,5})")
 _RTF_CELL = re.compile(r"\\(?:nest)?cell(?![a-zA-Z])")
-_RTF_HIDES = re.compile(r"\\(?:v|deleted)(?![a-zA-Z])")
+_RTF_HIDES = re.compile(r"\\(?:v|deleted|striked?)(?![a-zA-Z])")
 
 
 def _rtf(data: bytes, limits: FormatLimits) -> str:
@@ -310,7 +311,7 @@ def _without_binary(data: bytes) -> bytes:
 
 
 def _without_hidden(source: str) -> str:
-    """The same RTF without its hidden (`\\v`) and deleted (`\\deleted`) runs, which no reader shows."""
+    """The same RTF without its hidden (`\\v`), deleted (`\\deleted`) and struck (`\\strike`) runs, which are not the note."""
     if not _RTF_HIDES.search(source):
         return source
     kept: list[str] = []
@@ -322,11 +323,11 @@ def _without_hidden(source: str) -> str:
             outer.append(set(state))
         elif piece == "}":
             state = outer.pop() if outer else set()
-        elif word in {"v", "deleted"}:
+        elif word in {"v", "deleted", "strike", "striked"}:
             (state.discard if match[2] == "0" else state.add)(word)
             continue
         elif word == "plain":
-            state.discard("v")
+            state &= {"deleted"}
         elif state and (word in {None, "u"} or word in _RTF_SIGNS):
             continue  # characters; other control words stay, for they shape what follows
         kept.append(piece)
@@ -386,7 +387,7 @@ def _narrative(node: Element, parts: list[str]) -> None:
         name = child.tag.removeprefix(_CDA) if isinstance(child.tag, str) else ""
         if name == "br":
             parts.append("\n")
-        elif name and name != "renderMultiMedia":
+        elif name and name != "renderMultiMedia" and child.get("revised") != "delete":
             if name in _LINES:
                 parts.append("\n")
             if name == "item":

@@ -114,6 +114,35 @@ def test_hidden_text_of_html_is_left_out(reader: NoteReader, markup: str) -> Non
     assert "secret" not in text
 
 
+STRUCK = [
+    ("text/html", "<p>Stop: <del>2:45</del> <ins>2:15</ins> PM</p>"),
+    ("text/html", "<p>Stop: <s>2:45</s> 2:15 PM</p>"),
+    ("text/html", "<p>Stop: <strike><b>2:45</b></strike> 2:15 PM</p>"),
+    ("text/html", "<p>Stop: <span style='text-decoration: red line-through'>2:45</span> 2:15 PM</p>"),
+    ("text/html", "<p>Stop: <span style='text-decoration-line:underline line-through'>2:45</span> 2:15 PM</p>"),
+    ("text/html", "<style>.cut{text-decoration:line-through}</style><p>Stop: <u class=cut>2:45</u> 2:15 PM</p>"),
+    ("text/xml", "<paragraph>Stop: <content revised='delete'>2:45</content> 2:15 PM</paragraph>"),
+    ("text/xml", "<paragraph>Stop: <content revised='delete'><sub>2:45</sub></content> 2:15 PM</paragraph>"),
+    ("text/rtf", r"Stop: {\strike 2:45} 2:15 PM\par"),
+    ("text/rtf", r"Stop: \strike 2:45\strike0  2:15 PM\par"),
+    ("text/rtf", r"Stop: {\striked1 2:45\striked0  2:15 PM}\par"),
+    ("text/rtf", r"Stop: \b\strike 2:45 \plain 2:15 PM\par"),
+]
+
+
+@pytest.mark.parametrize(("kind", "passage"), STRUCK)
+def test_a_passage_that_is_struck_out_is_left_out(reader: NoteReader, kind: str, passage: str) -> None:
+    """A stop time that was corrected is not read in its first form, and what stands after it is."""
+    made = {"text/html": documents.html, "text/xml": documents.ccda, "text/rtf": documents.rtf}[kind](LINES, passage)
+    assert "Stop: 2:15 PM\n" in reader.text(Body(kind, made))[0]
+
+
+def test_deleted_words_of_rtf_stay_deleted_where_their_look_is_plain(reader: NoteReader) -> None:
+    """A plain font ends what is hidden or struck; the mark of a deletion is no matter of the font."""
+    data = documents.rtf(LINES, r"{\deleted\plain secret}\par")
+    assert "secret" not in reader.text(Body("text/rtf", data))[0]
+
+
 def test_white_words_on_a_coloured_bar_are_seen(reader: NoteReader) -> None:
     """White on a background of its own is a heading, not a trick."""
     markup = "<table><tr style='background:#036'><td style='color:white'>PROGRESS NOTE</td></tr></table>"
