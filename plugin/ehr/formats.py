@@ -399,16 +399,17 @@ def _narrative(node: Element, parts: list[str]) -> None:
 
 
 def _unstructured(text: Element, limits: FormatLimits) -> str:
-    kind = format_of(text.get("mediaType") or PLAIN)
-    if text.find(f"{_CDA}reference") is not None or kind is None or kind == CCDA:
-        raise UnreadableNote("its unstructured body is elsewhere or in a format that is not supported")
-    if text.get("representation") != "B64":
-        return text.text or ""
+    media_type, said = text.get("mediaType") or PLAIN, text.text or ""
+    kind, packed = format_of(media_type), text.get("representation") == "B64"
     try:
-        data = base64.b64decode("".join((text.text or "").split()), validate=True)
+        data = base64.b64decode("".join(said.split()), validate=True) if packed else said.encode()
     except (binascii.Error, ValueError):
         raise UnreadableNote("its unstructured body is not base64") from None
-    return to_text(kind, data, text.get("mediaType") or PLAIN, limits)[0]
+    if kind == PLAIN:
+        kind = sniffed(data) or kind
+    if len(text) or kind is None or kind == CCDA or (kind == PDF and not packed):  # such as a reference to a file
+        raise UnreadableNote("its unstructured body is elsewhere or in a format that is not supported")
+    return to_text(kind, data, media_type if packed else f"{kind}; charset=utf-8", limits)[0]
 
 
 def _attested(root: Element) -> Iterator[str]:

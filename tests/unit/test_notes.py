@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import pytest
@@ -196,14 +197,52 @@ def test_a_clinical_document_that_awaits_its_signature_has_none(reader: NoteRead
     assert "signed by" not in reader.text(Body("text/xml", documents.ccda(LINES, signature="X")))[0]
 
 
+def unstructured(text: str) -> Body:
+    return Body(
+        "application/cda+xml",
+        f'<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody>{text}</nonXMLBody></component></ClinicalDocument>'.encode(),
+    )
+
+
 def test_an_unstructured_clinical_document_is_read_in_its_own_format(reader: NoteReader) -> None:
     """Many EHRs wrap an RTF or PDF in a C-CDA."""
     inner = base64.b64encode(documents.rtf(LINES)).decode("ascii")
-    wrapped = (
-        '<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody>'
-        f'<text mediaType="text/rtf" representation="B64">{inner}</text></nonXMLBody></component></ClinicalDocument>'
-    )
-    assert LINES[1] in reader.text(Body("application/cda+xml", wrapped.encode()))[0]
+    wrapped = unstructured(f'<text mediaType="text/rtf" representation="B64">{inner}</text>')
+    assert LINES[1] in reader.text(wrapped)[0]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "inner"),
+    [
+        ('mediaType="text/html"', "<p hidden>secret</p><p>seen – all</p>"),
+        ('mediaType="text/html; charset=iso-8859-1"', "<p hidden>secret</p><p>seen – all</p>"),
+        ('mediaType="text/rtf"', r"{\rtf1\ansi {\v secret}seen \endash  all}"),
+        ("", r"{\rtf1\ansi {\v secret}seen \endash  all}"),
+        ("", "<html><p hidden>secret</p>seen – all</html>"),
+        ('mediaType="text/plain"', "seen – all"),
+    ],
+)
+def test_an_unstructured_body_that_is_not_packed_is_read_in_its_format_too(
+    reader: NoteReader, media_type: str, inner: str
+) -> None:
+    """Markup written out in the document is a note in that format: what it hides is left out."""
+    assert reader.text(unstructured(f"<text {media_type}>{escape(inner)}</text>"))[0] == "seen – all\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<text>Start 2:00 PM.<br/>Client left after ten minutes.</text>",
+        "<text mediaType='text/plain'>Start 2:00 PM.<reference value='note.pdf'/></text>",
+        "<text mediaType='application/pdf'>%PDF-1.4</text>",
+        "<text>%PDF-1.4</text>",
+        "<text mediaType='image/png'>x</text>",
+    ],
+)
+def test_an_unstructured_body_that_cannot_be_read_in_full_is_not_read(reader: NoteReader, text: str) -> None:
+    """It is never cut at what stands within it, and bytes are no words."""
+    with pytest.raises(UnreadableNote, match="its unstructured body is elsewhere or in a format that is not supported"):
+        reader.text(unstructured(text))
 
 
 def test_invisible_and_control_characters_are_taken_out(reader: NoteReader) -> None:
