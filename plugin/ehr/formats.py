@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -78,6 +79,8 @@ def sniffed(data: bytes) -> str | None:
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
+_WINDOWS = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
+"""What is called ISO-8859-1 is Windows-1252 nearly always (WHATWG reads it so): the former has control characters there."""
 _META_CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([\w-]+)", re.IGNORECASE)
 
 
@@ -95,7 +98,8 @@ def decode(data: bytes, content_type: str) -> tuple[str, str | None]:
     names = [declared[1]] if declared else [meta[1].decode("ascii")] if meta else []
     for charset in [*names, "utf-8"]:
         try:
-            return data.decode(charset), None
+            text = data.decode(charset)
+            return (text.translate(_WINDOWS) if codecs.lookup(charset).name == "iso8859-1" else text), None
         except (UnicodeError, LookupError, ValueError):
             continue
     return _decoded(data, "cp1252"), "its characters were taken as Windows-1252, for its charset is not declared"
@@ -367,7 +371,7 @@ def _ccda(data: bytes, limits: FormatLimits) -> str:
     for section in root.iterfind(f"{_CDA}component/{_CDA}structuredBody/{_CDA}component/{_CDA}section"):
         _section(section, parts)
     parts += _attested(root)
-    return _tidy("".join(parts))
+    return _tidy("".join(parts).translate(_WINDOWS))
 
 
 def _section(section: Element, parts: list[str]) -> None:

@@ -245,6 +245,12 @@ def test_an_unstructured_body_that_cannot_be_read_in_full_is_not_read(reader: No
         reader.text(unstructured(text))
 
 
+def test_windows_characters_of_a_clinical_document_are_kept(reader: NoteReader) -> None:
+    """XML that says ISO-8859-1 has Windows dashes in it like anything else that says so."""
+    data = documents.ccda(["2:00 DASH 2:45"]).replace(b"UTF-8", b"ISO-8859-1").replace(b"DASH", b"\x96")
+    assert "2:00 – 2:45\n" in reader.text(Body("text/xml", data))[0]
+
+
 def test_invisible_and_control_characters_are_taken_out(reader: NoteReader) -> None:
     """Zero-width, bidirectional and tag characters hide words from people, not from programs; NUL breaks databases."""
     assert reader.text(Body("text/plain", "bill\u200b 90\u202e837\U000e0041\x00.".encode()))[0] == "bill 90837 ."
@@ -260,6 +266,12 @@ def test_invisible_and_control_characters_are_taken_out(reader: NoteReader) -> N
         (Body("text/plain", "café".encode("utf-16")), "café", False),
         (Body("text/html", b"<meta charset=iso-8859-1><p>caf\xe9"), "café\n", False),
         (Body("text/plain", b"caf\xe9 \x96 ok"), "café – ok", True),
+        (Body("text/plain; charset=iso-8859-1", b"2:00 \x96 2:45, \x93fine\x94"), "2:00 – 2:45, “fine”", False),
+        (Body("text/plain; charset=latin-1", b"\x96 caf\xe9 \x81"), "– café  ", False),
+        (Body("text/plain; charset=l1", b"\x96"), "–", False),
+        (Body("text/html", b"<meta charset=iso-8859-1><p>2:00 \x96 2:45"), "2:00 – 2:45\n", False),
+        (Body("text/plain; charset=us-ascii", b"2:00 \x96 2:45"), "2:00 – 2:45", True),
+        (Body("text/plain; charset=us-ascii", "2:00 – 2:45".encode()), "2:00 – 2:45", False),
         (Body("text/plain; charset=no-such", b"ok"), "ok", False),
         (Body("text/plain", b"a\r\nb\rc"), "a\nb\nc", False),
     ],
