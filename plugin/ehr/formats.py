@@ -442,6 +442,9 @@ def _said(node: Element | None) -> str:
 
 # --- PDF ---
 
+_NO_WORDS = frozenset(["/Link", "/Widget", "/Popup"])
+"""Annotations that say nothing of their own: a form's fields are asked for by their values, a pop-up has a parent."""
+
 
 def _pdf(data: bytes, limits: FormatLimits) -> str:
     from pypdf import PdfReader
@@ -449,7 +452,11 @@ def _pdf(data: bytes, limits: FormatLimits) -> str:
     if len(data) > limits.pdf_bytes:
         raise UnreadableNote(f"its PDF is larger than {limits.pdf_bytes} bytes")
 
+    pictures: set[int] = set()
+
     def shown(operator: bytes, operand: Any, *_: Any) -> None:
+        if operator == b"INLINE IMAGE":
+            pictures.add(len(pages))
         if operator == b"Tr" and operand and operand[0] == 3:
             raise UnreadableNote("its PDF holds invisible text (such as a scan's recognised words)")
 
@@ -460,9 +467,16 @@ def _pdf(data: bytes, limits: FormatLimits) -> str:
         raise UnreadableNote(f"its PDF has more than {limits.pdf_pages} pages")
     if any(field.get("/V") not in (None, "", "/Off") for field in (reader.get_fields() or {}).values()):
         raise UnreadableNote("its PDF is a filled form, whose fields are not part of its text")
-    pages = [page.extract_text(visitor_operand_before=shown) for page in reader.pages]
-    pictures = [bool((page.get("/Resources") or {}).get("/XObject")) for page in reader.pages]
-    said = [bool(page.strip()) for page in pages]
-    if not any(said) or any(picture and not words for picture, words in zip(pictures, said, strict=True)):
+    pages: list[str] = []
+    for page in reader.pages:
+        if any(note.get_object().get("/Subtype") not in _NO_WORDS for note in page.annotations or ()):
+            raise UnreadableNote(
+                "its PDF is annotated, and what is written or struck out there is not part of its text"
+            )
+        if (page.get("/Resources") or {}).get("/XObject"):
+            pictures.add(len(pages))
+        pages.append(page.extract_text(visitor_operand_before=shown))
+    empty = {number for number, words in enumerate(pages) if not words.strip()}
+    if len(empty) == len(pages) or empty & pictures:
         raise UnreadableNote("a page of its PDF has no text: it is a scan, which only a person can read")
     return _tidy("\n\n".join(pages))

@@ -251,6 +251,14 @@ def test_windows_characters_of_a_clinical_document_are_kept(reader: NoteReader) 
     assert "2:00 – 2:45\n" in reader.text(Body("text/xml", data))[0]
 
 
+def test_a_pdf_with_an_empty_page_links_and_a_picture_beside_its_words_is_read(reader: NoteReader) -> None:
+    """A logo, a link and a blank last page take nothing from what is said."""
+    logo = b"BI /W 1 /H 1 /CS /G /BPC 8 ID \xff EI BT /F1 10 Tf 50 760 Td (seen) Tj ET"
+    data = documents.pdf([LINES, []], empty=logo, annotation="/Subtype /Link")
+    assert "seen" in reader.text(Body("application/pdf", data))[0]
+    assert LINES[0] in reader.text(Body("application/pdf", documents.pdf([LINES, []])))[0]
+
+
 def test_invisible_and_control_characters_are_taken_out(reader: NoteReader) -> None:
     """Zero-width, bidirectional and tag characters hide words from people, not from programs; NUL breaks databases."""
     assert reader.text(Body("text/plain", "bill\u200b 90\u202e837\U000e0041\x00.".encode()))[0] == "bill 90837 ."
@@ -310,6 +318,19 @@ def test_characters_are_decoded_by_what_is_declared_then_by_what_fits(
             "application/pdf",
             documents.pdf([[]]),
             "a page of its PDF has no text: it is a scan, which only a person can read",
+        ),
+        (
+            "application/pdf",
+            documents.pdf([["a"], []], empty=b"BI /W 1 /H 1 /CS /G /BPC 8 ID \xff EI"),
+            "a page of its PDF has no text: it is a scan, which only a person can read",
+        ),
+        *(
+            (
+                "application/pdf",
+                documents.pdf([["a"]], annotation=f"/Subtype /{kind} /Contents (VOID)"),
+                "its PDF is annotated, and what is written or struck out there is not part of its text",
+            )
+            for kind in ("FreeText", "StrikeOut", "Stamp", "Text")
         ),
         ("application/pdf", documents.pdf([["a"]] * 4), "its PDF has more than 3 pages"),
         (
