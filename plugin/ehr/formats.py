@@ -170,7 +170,12 @@ _BLOCK = frozenset(
         "ul",
     ]
 )
-_LEFT_OUT = frozenset("script style template noscript head title iframe object svg math del s strike".split())
+_LEFT_OUT = frozenset(
+    """script style template noscript head title iframe object svg math del s strike datalist canvas audio video noembed
+    noframes rp""".split()
+)
+_SAYS_NOTHING = frozenset(["hidden", "button", "submit", "reset", "image"])
+_TICKED = frozenset(["checkbox", "radio"])
 _HIDING = (
     r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?![.\d]*[1-9])"
     r"|opacity\s*:\s*0(?![.\d]*[1-9])|(?:left|top|text-indent)\s*:\s*-\d{3,}|(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?![.\d]*[1-9])"
@@ -236,8 +241,10 @@ def _walk(node: Any, parts: list[str], *, on_background: bool, lines_kept: bool 
         style = attributes.get("style") or ""
         colours = f"{style};color:{attributes.get('color') or ''};background:{attributes.get('bgcolor') or ''}"
         backed = _backed(colours, on_background)
-        if _is_hidden(attributes, style) or (not backed and _WHITE.search(colours)):
+        if _is_hidden(name, attributes, style) or (not backed and _WHITE.search(colours)):
             continue
+        if _is_filled(name, attributes):
+            raise UnreadableNote("its HTML is a filled form, whose fields are not part of its text")
         if name == "br":
             parts.append("\n")
             continue
@@ -262,8 +269,21 @@ def _backed(colours: str, inherited: bool) -> bool:
     return not _PALE.match(named[-1]) if named else inherited
 
 
-def _is_hidden(attributes: dict[str, str | None], style: str) -> bool:
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true" or attributes.get("type") == "hidden":
+def _is_filled(name: str, attributes: dict[str, str | None]) -> bool:
+    """Whether a field says something that is no text: a choice, a value, or by a tick what the words beside it are worth.
+
+    A text area is none, for what it says stands in it as text.
+    """
+    kind = (attributes.get("type") or "").lower()
+    if name != "input" or kind in _SAYS_NOTHING:
+        return name == "select"
+    return kind in _TICKED or bool((attributes.get("value") or "").strip())
+
+
+def _is_hidden(name: str, attributes: dict[str, str | None], style: str) -> bool:
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
+        return True
+    if name == "dialog" and "open" not in attributes:
         return True
     return bool(_HIDDEN_STYLE.search(style))
 

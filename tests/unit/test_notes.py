@@ -103,6 +103,13 @@ def test_lines_that_html_keeps_are_kept(reader: NoteReader, tag: str) -> None:
         "<span style='color: transparent'>secret</span>",
         "<input type=hidden value=secret>",
         "<!-- secret -->",
+        "<input><datalist><option>secret</option><option value=secret></datalist>",
+        "<dialog>secret</dialog>",
+        "<canvas>secret</canvas><audio>secret</audio><video>secret</video>",
+        "<noembed>secret</noembed>",
+        "<noframes>secret</noframes>",
+        "<ruby>a<rp>secret</rp></ruby>",
+        "<div hidden><select><option>secret</select><input value=secret></div>",
         "<template>secret</template>",
         "<p aria-hidden='true'>secret</p>",
         "<p title='secret'></p>",
@@ -113,6 +120,34 @@ def test_hidden_text_of_html_is_left_out(reader: NoteReader, markup: str) -> Non
     text, _ = reader.text(Body("text/html", f"<p>seen</p>{markup}".encode()))
     assert "seen" in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "<select><option>30 minutes<option selected>45 minutes</select>",
+        "<input value='2:45 PM'>",
+        "<input type=text value='2:45 PM'>",
+        "<input type=checkbox checked> Client was seen alone",
+        "<input type=checkbox> Client was seen alone",
+        "<input type=RADIO value=1> Client was seen alone",
+    ],
+)
+def test_a_filled_form_in_html_is_not_read(reader: NoteReader, field: str) -> None:
+    """What was chosen, typed or ticked is no part of the text, and what was not would become evidence."""
+    with pytest.raises(UnreadableNote, match="its HTML is a filled form, whose fields are not part of its text"):
+        reader.text(Body("text/html", documents.html(LINES, field)))
+
+
+def test_fields_that_say_nothing_stop_no_note(reader: NoteReader) -> None:
+    """A hidden or empty field, a button; what stands in a text area is text, and an open dialog is seen."""
+    fields = (
+        "<input type=hidden value=x><input type=submit value=Save><input type=text value=''><input>"
+        "<input type=reset value=x><input type=button value=x><textarea>Stop: 2:45\nTotal: 45</textarea><dialog open>seen</dialog>"
+    )
+    text, _ = reader.text(Body("text/html", documents.html(LINES, fields)))
+    assert "Stop: 2:45\nTotal: 45" in text
+    assert "seen" in text
 
 
 STRUCK = [
