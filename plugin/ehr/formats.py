@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from plugin.ehr import looks
+
 PLAIN = "text/plain"
 HTML = "text/html"
 RTF = "text/rtf"
@@ -176,18 +178,6 @@ _LEFT_OUT = frozenset(
 )
 _SAYS_NOTHING = frozenset(["hidden", "button", "submit", "reset", "image"])
 _TICKED = frozenset(["checkbox", "radio"])
-_HIDING = (
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?![.\d]*[1-9])"
-    r"|opacity\s*:\s*0(?![.\d]*[1-9])|(?:left|top|text-indent)\s*:\s*-\d{3,}|(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?![.\d]*[1-9])"
-    r"|clip\s*:\s*rect\(\s*0|(?<![\w-])color\s*:\s*transparent|text-decoration(?:-line)?\s*:[^;]*line-through"
-)
-_HIDDEN_STYLE = re.compile(_HIDING, re.IGNORECASE)
-_STYLE_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
-_WHITE = re.compile(
-    r"(?<![\w-])color\s*:\s*(?:white|#fff(?:fff)?\b|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))", re.IGNORECASE
-)
-_BACKGROUND = re.compile(r"background(?:-color)?\s*:\s*(?P<colour>[^;\s]+(?:\([^)]*\))?)", re.IGNORECASE)
-_PALE = re.compile(r"white|#fff(?:fff)?$|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\)|transparent|none|inherit", re.IGNORECASE)
 
 
 def _depth(markup: str, void: frozenset[str]) -> int:
@@ -209,64 +199,41 @@ def _html(markup: str, limits: FormatLimits) -> str:
     if _depth(markup, _VOID) > limits.html_depth:
         raise UnreadableNote(f"its HTML is nested deeper than {limits.html_depth}")
     parser = LexborHTMLParser(markup)
-    _hide_by_stylesheet(parser)
     parts: list[str] = []
-    if parser.body is not None:
-        _walk(parser.body, parts, on_background=False)
+    try:
+        looks.apply_style_sheets(parser)
+        if parser.root is not None:
+            _walk(parser.root.parent, parts, looks.Look())
+    except looks.Unclear:
+        raise UnreadableNote("its HTML shows and hides words in a way that only a person can follow") from None
     return _tidy("".join(parts))
 
 
-def _hide_by_stylesheet(parser: Any) -> None:
-    """Mark what the document's own style sheet hides; rules that are no plain selectors hide nothing."""
-    for sheet in parser.css("style"):
-        for selectors, declarations in _STYLE_RULE.findall(sheet.text() or ""):
-            if not _HIDDEN_STYLE.search(declarations):
-                continue
-            try:
-                for node in parser.css(selectors.strip()):
-                    node.attrs["hidden"] = ""
-            except Exception:  # noqa: S112 - selectolax raises its own kinds for selectors it does not know
-                continue
-
-
-def _walk(node: Any, parts: list[str], *, on_background: bool, lines_kept: bool = False) -> None:
+def _walk(node: Any, parts: list[str], look: looks.Look) -> None:
     for child in node.iter(include_text=True):
         name = (child.tag or "").lower()
         if name == "-text":
-            parts.append(re.sub(r"[^\S\n]+" if lines_kept else r"\s+", " ", child.text_content or ""))
+            words = re.sub(r"[^\S\n]+" if look.lines_kept else r"\s+", " ", child.text_content or "")
+            if not words.strip() or look.shows():
+                parts.append(words)
             continue
         if name in _LEFT_OUT or name.startswith("-"):
             continue
         attributes = child.attributes
-        style = attributes.get("style") or ""
-        colours = f"{style};color:{attributes.get('color') or ''};background:{attributes.get('bgcolor') or ''}"
-        backed = _backed(colours, on_background)
-        if _is_hidden(name, attributes, style) or (not backed and _WHITE.search(colours)):
+        inner = looks.within(name, attributes, look)
+        if inner is None:
             continue
-        if _is_filled(name, attributes):
+        if _is_filled(name, attributes) and inner.shows():
             raise UnreadableNote("its HTML is a filled form, whose fields are not part of its text")
-        if name == "br":
+        if name == "br" or name in _BLOCK:
             parts.append("\n")
-            continue
-        if name in _BLOCK:
-            parts.append("\n")
-        if name == "li":
+        if name == "li" and inner.shows():
             parts.append("- ")
-        kept = lines_kept or name in {"pre", "textarea"} or bool(_LINES_KEPT.search(style))
-        _walk(child, parts, on_background=backed, lines_kept=kept)
+        _walk(child, parts, inner)
         if name in {"td", "th"}:
             parts.append("\t")
         if name in _BLOCK:
             parts.append("\n")
-
-
-_LINES_KEPT = re.compile(r"white-space\s*:\s*(?:pre|break-spaces)", re.IGNORECASE)  # pre, pre-wrap, pre-line
-
-
-def _backed(colours: str, inherited: bool) -> bool:
-    """Whether white words would be seen: on the last background named here, else on the one that is inherited."""
-    named = [m["colour"] for m in _BACKGROUND.finditer(colours)]
-    return not _PALE.match(named[-1]) if named else inherited
 
 
 def _is_filled(name: str, attributes: dict[str, str | None]) -> bool:
@@ -278,14 +245,6 @@ def _is_filled(name: str, attributes: dict[str, str | None]) -> bool:
     if name != "input" or kind in _SAYS_NOTHING:
         return name == "select"
     return kind in _TICKED or bool((attributes.get("value") or "").strip())
-
-
-def _is_hidden(name: str, attributes: dict[str, str | None], style: str) -> bool:
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
-        return True
-    if name == "dialog" and "open" not in attributes:
-        return True
-    return bool(_HIDDEN_STYLE.search(style))
 
 
 def _tidy(text: str) -> str:

@@ -101,6 +101,54 @@ def test_lines_that_html_keeps_are_kept(reader: NoteReader, tag: str) -> None:
         "<font color='#ffffff'>secret</font>",
         "<span style='color:#ffffff;background-color:#ffffff'>secret</span>",
         "<span style='color: transparent'>secret</span>",
+        *(
+            f"<div style='{style}'>secret</div>"
+            for style in (
+                "left:-99em",
+                "position:absolute;right:-9999px",
+                "margin-left:-9999px",
+                "text-indent:-9999px",
+                "opacity:.0",
+                "opacity:1%",
+                "max-height:.0px",
+                "transform:scale(0)",
+                "-webkit-transform: translateX(-99em)",
+                "clip-path:inset(100%)",
+                "clip:rect(1px,1px,1px,1px)",
+                "font:0/0 a",
+                "font-size:1px",
+                "font-size:.01em",
+                "zoom:0",
+                "display:/**/none",
+                "DISPLAY : NONE ! important",
+                "mso-hide:all",
+                "color:#ffff",
+                "color:#fff0",
+                "color:#fefefe",
+                "color:rgba(0,0,0,0)",
+                "color:rgba(255,255,255,1)",
+                "color:rgb(255 255 255)",
+                "color:rgb(100%, 100%, 100%)",
+                "color:hsl(0, 0%, 100%)",
+                "color:snow",
+                "-webkit-text-fill-color:white",
+                "background:#036;color:rgba(255,255,255,0)",
+                "background:rgba(0,0,0,.05);color:#fff",
+            )
+        ),
+        "<style>.w{color:#fff}</style><p class=w>secret</p>",
+        "<style>@import url(x.css); .w{display:none}</style><p class=w>secret</p>",
+        "<style>@charset 'utf-8';\n.w{display:none}</style><p class=w>secret</p>",
+        "<style><!-- .w{display:none} --></style><p class=w>secret</p>",
+        "<style>/* a */ .w /* b { */ {display:none}</style><p class=w>secret</p>",
+        "<style>.w{display:none</style><p class=w>secret</p>",
+        "<style>.x,.w{display:none}</style><p class=w>secret</p>",
+        "<style>.w.on{display:none} .w{display:block}</style><p class='w on'>secret</p>",
+        "<style>.w{color:#fff!important}</style><p class=w style='color:#000'>secret</p>",
+        "<style>div{background:#036;color:#fff}</style><div><span style='background:#fff'>secret</span></div>",
+        "<div style='visibility:hidden'>secret<p>secret</p></div>",
+        "<div style='font-size:0'>secret<b style='font-size:2em'>secret</b></div>",
+        "<p bgcolor=black><font color=white>secret</font></p>",
         "<input type=hidden value=secret>",
         "<!-- secret -->",
         "<input><datalist><option>secret</option><option value=secret></datalist>",
@@ -120,6 +168,66 @@ def test_hidden_text_of_html_is_left_out(reader: NoteReader, markup: str) -> Non
     text, _ = reader.text(Body("text/html", f"<p>seen</p>{markup}".encode()))
     assert "seen" in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<style>.bar{background:#036} .bar th{color:#fff}</style><table><tr class=bar><th>seen</table>",
+        "<body bgcolor=navy text=white>seen",
+        "<div style='background:#036'><div style='background:transparent;color:#fff'>seen</div></div>",
+        "<div style='color:#fff'><p style='color:#333'>seen</p></div>",
+        "<div style='visibility:hidden'><p style='visibility:visible'>seen</p></div>",
+        "<div style='font-size:0'><span style='font-size:14px'>seen</span></div>",
+        "<p style='margin-left:108.0pt;text-indent:-108.0pt;font:7.0pt \"Times New Roman\"'>seen</p>",
+        "<style>.x{display:none} p::before{display:none} a:hover{color:#fff} @media print{.y{display:none}}</style><p>seen</p>",
+        "<style>@page WordSection1{margin:1.0in} p.MsoNormal{font-size:11.0pt;color:windowtext}</style><p class=MsoNormal>seen",
+        "<style media=print>p{color:#000}</style><p style='width:calc(100% - 9px)'>seen</p>",
+        "<p type=hidden>seen</p>",
+        "<div style='left:50%;transform:translate(-50%,-50%)'>seen</div>",
+        "<p>seen</p><ul><li style='color:#fff'>secret</ul>",
+    ],
+)
+def test_what_a_reader_sees_is_read(reader: NoteReader, markup: str) -> None:
+    """White on a bar of the style sheet's, words shown again within what is unseen, and rules that touch no words here."""
+    assert reader.text(Body("text/html", markup.encode()))[0].strip() == "seen"
+
+
+def test_lines_that_a_style_sheet_keeps_are_kept(reader: NoteReader) -> None:
+    """Whether a line ends may be said there too."""
+    markup = b"<style>.note{white-space:pre-wrap}</style><div class=note>A\nB</div>"
+    assert reader.text(Body("text/html", markup))[0] == "A\nB\n"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<style>@media print{.w{display:none}}</style><p class=w>words</p>",
+        "<style>@media (max-width:1px){.w{color:#fff}}</style><p class=w>words</p>",
+        "<style media=print>.w{display:none}</style><p class=w>words</p>",
+        "<style>.w{display:none} .w.on{display:block}</style><p class='w on'>words</p>",
+        "<style>.w.on{display:block} .w{display:none}</style><p class='w on'>words</p>",
+        "<style>.w{color:#fff} .on{color:#000}</style><p class='w on'>words</p>",
+        "<style>.w{display:none}</style><p class=w style='display:block'>words</p>",
+        "<style>.w{display:block!important}</style><p class=w style='display:none'>words</p>",
+        "<p hidden style='display:block'>words</p>",
+        "<style>.w:nonsense{display:none}</style><p class=w>words</p>",
+        "<style>.w:not(:visited){display:none}</style><p class=w>words</p>",
+        "<style>@keyframes k{100%{opacity:0}} .w{animation:k 0s forwards}</style><p class=w>words</p>",
+        "<style>.a{.w{display:none}}</style><p class=a><b class=w>words</b></p>",
+        "<style>:root{--c:#fff} .w{color:var(--c)}</style><p class=w>words</p>",
+        "<p style='left:calc(0px - 9999px)'>words</p>",
+        "<p style='dis\\70 lay:none'>words</p>",
+        "<p style='color:#fff;background:url(x.png)'>words</p>",
+        "<p style='color:#fff;background:no-such'>words</p>",
+        "<table><tr><td style='width:0'>words</td></tr></table>",
+        "<p style='color:rgb(from white r g b)'>words</p>",
+    ],
+)
+def test_words_that_are_hidden_on_a_condition_make_a_note_unreadable(reader: NoteReader, markup: str) -> None:
+    """In print alone, under a selector that we do not know, or hidden and shown again: a person looks."""
+    with pytest.raises(UnreadableNote, match="shows and hides words in a way that only a person can follow"):
+        reader.text(Body("text/html", markup.encode()))
 
 
 @pytest.mark.parametrize(
