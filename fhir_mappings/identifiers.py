@@ -149,12 +149,12 @@ def number(kind: str, text: str) -> Iterator[SurfaceForm]:
 
 
 def calendar_day(kind: str, when: date) -> SurfaceForm:
-    """A date in figures or words, month or day first, four or two figures of the year."""
+    """A date in figures or words, month, day or year first, four or two figures of the year."""
     month, dom, year = f"0?{when.month}", f"0?{when.day}", f"(?:{when.year}|'?{when.year % 100:02})"
     name = f"{when:%B}"
     named = f"(?:{name}|{name[:3]}|{name[:4]})\\.?"
     ordinal = f"{dom}(?:st|nd|rd|th)?"
-    gap, sep = r"[\s,.-]{0,3}", r"\s?[/.,\s_-]\s?"
+    gap, sep = r"[\s,./_-]{0,3}", r"\s?[/.,\s_-]\s?"
     forms = (
         f"{month}{sep}{dom}{sep}{year}",
         f"{dom}{sep}{month}{sep}{year}",
@@ -164,6 +164,8 @@ def calendar_day(kind: str, when: date) -> SurfaceForm:
         f"{when:%m%d%y}",
         f"{named}{gap}{ordinal}{gap}{year}",
         f"{ordinal}{gap}(?:of\\s)?{named}{gap}{year}",
+        f"{year}{gap}{named}{gap}{ordinal}",
+        f"{year}{gap}{ordinal}{gap}(?:of\\s)?{named}",
     )
     return SurfaceForm(kind, rf"(?<![\d/])(?:{'|'.join(forms)})(?!\d)")
 

@@ -62,6 +62,14 @@ class Outgoing:
         raise AssertionError("segments cover the sent text")
 
 
+_APART = r"[\s,./_-]{0,3}"
+_DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+_MONTH = r"(?:of )?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
+_DATE = (
+    rf"\d{{1,4}} ?[/. -] ?\d{{1,2}} ?[/. -] ?\d{{1,4}}|\d{{8}}|{_MONTH}{_APART}{_DAY}{_APART}\d{{2,4}}"
+    rf"|{_DAY}{_APART}{_MONTH}{_APART}\d{{2,4}}|\d{{4}}{_APART}(?:{_MONTH}{_APART}{_DAY}|{_DAY}{_APART}{_MONTH})"
+)
+
 # What looks like an identifier although FHIR does not know it. A date of birth counts as one only beside its label.
 _PATTERNS = (
     ("EMAIL", re.compile(r"[\w.+-]+\s?@\s?[\w-]+\.[\w.-]+\w")),
@@ -78,7 +86,10 @@ _PATTERNS = (
     ("MRN", re.compile(r"(?<=\bMRN)[:# ]+[A-Z0-9][A-Z0-9-]{2,}", re.IGNORECASE)),
     (
         "BIRTHDATE",
-        re.compile(r"(?:(?<=\bDOB)|(?<=\bborn)|(?<=\bof birth))[: ]+\d{1,4}[/.-]\d{1,2}[/.-]\d{1,4}", re.IGNORECASE),
+        re.compile(
+            rf"\b(?:D\.?O\.?B\b|born|of birth|birth ?(?:date|day))[\s:#.(-]{{1,20}}(?:(?:on|is|was)\s+)?(?P<born>(?:{_DATE})(?!\d))",
+            re.IGNORECASE,
+        ),
     ),
 )
 

@@ -45,19 +45,20 @@ def ccda(lines: Sequence[str], extra: str = "", *, signature: str = "S") -> byte
 </ClinicalDocument>""".encode()
 
 
-def pdf(pages: Sequence[Sequence[str]], *, mode: int = 0) -> bytes:
-    """A PDF with one text object a page; `mode` 3 is invisible text."""
+def pdf(pages: Sequence[Sequence[str]], *, mode: int = 0, empty: bytes = b"", annotation: str = "") -> bytes:
+    """A PDF with one text object a page; `mode` 3 is invisible text, `empty` is drawn where there are no lines."""
     objects: list[bytes] = []
     kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
     objects.append(b"<< /Type /Catalog /Pages 2 0 R >>")
     objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>".encode())
     objects.append(b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
+    annots = f"/Annots [<< /Type /Annot /Rect [0 0 9 9] {annotation} >>] " if annotation else ""
     for n, lines in enumerate(pages):
         shown = " T* ".join(f"({_pdf_text(line)}) Tj" for line in lines)
-        stream = f"BT /F1 10 Tf {mode} Tr 14 TL 50 760 Td {shown} ET".encode("cp1252") if lines else b""
+        stream = f"BT /F1 10 Tf {mode} Tr 14 TL 50 760 Td {shown} ET".encode("cp1252") if lines else empty
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * n} 0 R "
-            "/Resources << /Font << /F1 3 0 R >> >> >>".encode()
+            f"/Resources << /Font << /F1 3 0 R >> >> {annots}>>".encode()
         )
         objects.append(f"<< /Length {len(stream)} >>\nstream\n".encode() + stream + b"\nendstream")
     out, places = b"%PDF-1.4\n", []

@@ -1,6 +1,7 @@
 """The formats a note comes in, each to the plain text that a person would see. Runs in a child process (`extractor`).
 
-What is hidden from a reader is no part of what the clinician signed, and a way to smuggle instructions: it is left out.
+What is hidden from a reader, or struck out, is no part of what the clinician signed, and a way to smuggle instructions: it is
+left out.
 What cannot be read in full is not read at all; nothing is ever cut.
 """
 
@@ -8,12 +9,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import io
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
+
+from plugin.ehr import looks
 
 PLAIN = "text/plain"
 HTML = "text/html"
@@ -77,6 +81,8 @@ def sniffed(data: bytes) -> str | None:
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CHARSET = re.compile(r"charset=[\"']?([\w.:-]+)", re.IGNORECASE)
+_WINDOWS = {byte: bytes([byte]).decode("cp1252", "ignore") or chr(byte) for byte in range(0x80, 0xA0)}
+"""What is called ISO-8859-1 is Windows-1252 nearly always (WHATWG reads it so): the former has control characters there."""
 _META_CHARSET = re.compile(rb"<meta[^>]{0,100}charset=[\"']?([\w-]+)", re.IGNORECASE)
 
 
@@ -94,7 +100,8 @@ def decode(data: bytes, content_type: str) -> tuple[str, str | None]:
     names = [declared[1]] if declared else [meta[1].decode("ascii")] if meta else []
     for charset in [*names, "utf-8"]:
         try:
-            return data.decode(charset), None
+            text = data.decode(charset)
+            return (text.translate(_WINDOWS) if codecs.lookup(charset).name == "iso8859-1" else text), None
         except (UnicodeError, LookupError, ValueError):
             continue
     return _decoded(data, "cp1252"), "its characters were taken as Windows-1252, for its charset is not declared"
@@ -165,19 +172,12 @@ _BLOCK = frozenset(
         "ul",
     ]
 )
-_LEFT_OUT = frozenset(["script", "style", "template", "noscript", "head", "title", "iframe", "object", "svg", "math"])
-_HIDING = (
-    r"display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|font-size\s*:\s*0(?![.\d]*[1-9])"
-    r"|opacity\s*:\s*0(?![.\d]*[1-9])|(?:left|top|text-indent)\s*:\s*-\d{3,}|(?<![\w-])(?:max-)?(?:height|width)\s*:\s*0(?![.\d]*[1-9])"
-    r"|clip\s*:\s*rect\(\s*0|(?<![\w-])color\s*:\s*transparent"
+_LEFT_OUT = frozenset(
+    """script style template noscript head title iframe object svg math del s strike datalist canvas audio video noembed
+    noframes rp""".split()
 )
-_HIDDEN_STYLE = re.compile(_HIDING, re.IGNORECASE)
-_STYLE_RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
-_WHITE = re.compile(
-    r"(?<![\w-])color\s*:\s*(?:white|#fff(?:fff)?\b|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))", re.IGNORECASE
-)
-_BACKGROUND = re.compile(r"background(?:-color)?\s*:\s*(?P<colour>[^;\s]+(?:\([^)]*\))?)", re.IGNORECASE)
-_PALE = re.compile(r"white|#fff(?:fff)?$|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\)|transparent|none|inherit", re.IGNORECASE)
+_SAYS_NOTHING = frozenset(["hidden", "button", "submit", "reset", "image"])
+_TICKED = frozenset(["checkbox", "radio"])
 
 
 def _depth(markup: str, void: frozenset[str]) -> int:
@@ -199,68 +199,52 @@ def _html(markup: str, limits: FormatLimits) -> str:
     if _depth(markup, _VOID) > limits.html_depth:
         raise UnreadableNote(f"its HTML is nested deeper than {limits.html_depth}")
     parser = LexborHTMLParser(markup)
-    _hide_by_stylesheet(parser)
     parts: list[str] = []
-    if parser.body is not None:
-        _walk(parser.body, parts, on_background=False)
+    try:
+        looks.apply_style_sheets(parser)
+        if parser.root is not None:
+            _walk(parser.root.parent, parts, looks.Look())
+    except looks.Unclear:
+        raise UnreadableNote("its HTML shows and hides words in a way that only a person can follow") from None
     return _tidy("".join(parts))
 
 
-def _hide_by_stylesheet(parser: Any) -> None:
-    """Mark what the document's own style sheet hides; rules that are no plain selectors hide nothing."""
-    for sheet in parser.css("style"):
-        for selectors, declarations in _STYLE_RULE.findall(sheet.text() or ""):
-            if not _HIDDEN_STYLE.search(declarations):
-                continue
-            try:
-                for node in parser.css(selectors.strip()):
-                    node.attrs["hidden"] = ""
-            except Exception:  # noqa: S112 - selectolax raises its own kinds for selectors it does not know
-                continue
-
-
-def _walk(node: Any, parts: list[str], *, on_background: bool, lines_kept: bool = False) -> None:
+def _walk(node: Any, parts: list[str], look: looks.Look) -> None:
     for child in node.iter(include_text=True):
         name = (child.tag or "").lower()
         if name == "-text":
-            parts.append(re.sub(r"[^\S\n]+" if lines_kept else r"\s+", " ", child.text_content or ""))
+            words = re.sub(r"[^\S\n]+" if look.lines_kept else r"\s+", " ", child.text_content or "")
+            if not words.strip() or look.shows():
+                parts.append(words)
             continue
         if name in _LEFT_OUT or name.startswith("-"):
             continue
         attributes = child.attributes
-        style = attributes.get("style") or ""
-        colours = f"{style};color:{attributes.get('color') or ''};background:{attributes.get('bgcolor') or ''}"
-        backed = _backed(colours, on_background)
-        if _is_hidden(attributes, style) or (not backed and _WHITE.search(colours)):
+        inner = looks.within(name, attributes, look)
+        if inner is None:
             continue
-        if name == "br":
+        if _is_filled(name, attributes) and inner.shows():
+            raise UnreadableNote("its HTML is a filled form, whose fields are not part of its text")
+        if name == "br" or name in _BLOCK:
             parts.append("\n")
-            continue
-        if name in _BLOCK:
-            parts.append("\n")
-        if name == "li":
+        if name == "li" and inner.shows():
             parts.append("- ")
-        kept = lines_kept or name in {"pre", "textarea"} or bool(_LINES_KEPT.search(style))
-        _walk(child, parts, on_background=backed, lines_kept=kept)
+        _walk(child, parts, inner)
         if name in {"td", "th"}:
             parts.append("\t")
         if name in _BLOCK:
             parts.append("\n")
 
 
-_LINES_KEPT = re.compile(r"white-space\s*:\s*(?:pre|break-spaces)", re.IGNORECASE)  # pre, pre-wrap, pre-line
+def _is_filled(name: str, attributes: dict[str, str | None]) -> bool:
+    """Whether a field says something that is no text: a choice, a value, or by a tick what the words beside it are worth.
 
-
-def _backed(colours: str, inherited: bool) -> bool:
-    """Whether white words would be seen: on the last background named here, else on the one that is inherited."""
-    named = [m["colour"] for m in _BACKGROUND.finditer(colours)]
-    return not _PALE.match(named[-1]) if named else inherited
-
-
-def _is_hidden(attributes: dict[str, str | None], style: str) -> bool:
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true" or attributes.get("type") == "hidden":
-        return True
-    return bool(_HIDDEN_STYLE.search(style))
+    A text area is none, for what it says stands in it as text.
+    """
+    kind = (attributes.get("type") or "").lower()
+    if name != "input" or kind in _SAYS_NOTHING:
+        return name == "select"
+    return kind in _TICKED or bool((attributes.get("value") or "").strip())
 
 
 def _tidy(text: str) -> str:
@@ -275,7 +259,7 @@ _RTF_TOKEN = re.compile(r"\\([a-zA-Z]{1,32})(-?\d{1,10})?[ ]?|\\'[0-9a-fA-F]{2}|
 _RTF_BINARY = re.compile(rb"\\bin(\d{1,9})[ ]?")
 _RTF_CODEPAGE = re.compile(rb"\\ansicpg(\d{3,5})")
 _RTF_CELL = re.compile(r"\\(?:nest)?cell(?![a-zA-Z])")
-_RTF_HIDES = re.compile(r"\\(?:v|deleted)(?![a-zA-Z])")
+_RTF_HIDES = re.compile(r"\\(?:v|deleted|striked?)(?![a-zA-Z])")
 
 
 def _rtf(data: bytes, limits: FormatLimits) -> str:
@@ -310,7 +294,7 @@ def _without_binary(data: bytes) -> bytes:
 
 
 def _without_hidden(source: str) -> str:
-    """The same RTF without its hidden (`\\v`) and deleted (`\\deleted`) runs, which no reader shows."""
+    """The same RTF without its hidden (`\\v`), deleted (`\\deleted`) and struck (`\\strike`) runs, which are not the note."""
     if not _RTF_HIDES.search(source):
         return source
     kept: list[str] = []
@@ -322,11 +306,11 @@ def _without_hidden(source: str) -> str:
             outer.append(set(state))
         elif piece == "}":
             state = outer.pop() if outer else set()
-        elif word in {"v", "deleted"}:
+        elif word in {"v", "deleted", "strike", "striked"}:
             (state.discard if match[2] == "0" else state.add)(word)
             continue
         elif word == "plain":
-            state.discard("v")
+            state &= {"deleted"}
         elif state and (word in {None, "u"} or word in _RTF_SIGNS):
             continue  # characters; other control words stay, for they shape what follows
         kept.append(piece)
@@ -366,7 +350,7 @@ def _ccda(data: bytes, limits: FormatLimits) -> str:
     for section in root.iterfind(f"{_CDA}component/{_CDA}structuredBody/{_CDA}component/{_CDA}section"):
         _section(section, parts)
     parts += _attested(root)
-    return _tidy("".join(parts))
+    return _tidy("".join(parts).translate(_WINDOWS))
 
 
 def _section(section: Element, parts: list[str]) -> None:
@@ -386,7 +370,7 @@ def _narrative(node: Element, parts: list[str]) -> None:
         name = child.tag.removeprefix(_CDA) if isinstance(child.tag, str) else ""
         if name == "br":
             parts.append("\n")
-        elif name and name != "renderMultiMedia":
+        elif name and name != "renderMultiMedia" and child.get("revised") != "delete":
             if name in _LINES:
                 parts.append("\n")
             if name == "item":
@@ -398,16 +382,17 @@ def _narrative(node: Element, parts: list[str]) -> None:
 
 
 def _unstructured(text: Element, limits: FormatLimits) -> str:
-    kind = format_of(text.get("mediaType") or PLAIN)
-    if text.find(f"{_CDA}reference") is not None or kind is None or kind == CCDA:
-        raise UnreadableNote("its unstructured body is elsewhere or in a format that is not supported")
-    if text.get("representation") != "B64":
-        return text.text or ""
+    media_type, said = text.get("mediaType") or PLAIN, text.text or ""
+    kind, packed = format_of(media_type), text.get("representation") == "B64"
     try:
-        data = base64.b64decode("".join((text.text or "").split()), validate=True)
+        data = base64.b64decode("".join(said.split()), validate=True) if packed else said.encode()
     except (binascii.Error, ValueError):
         raise UnreadableNote("its unstructured body is not base64") from None
-    return to_text(kind, data, text.get("mediaType") or PLAIN, limits)[0]
+    if kind == PLAIN:
+        kind = sniffed(data) or kind
+    if len(text) or kind is None or kind == CCDA or (kind == PDF and not packed):  # such as a reference to a file
+        raise UnreadableNote("its unstructured body is elsewhere or in a format that is not supported")
+    return to_text(kind, data, media_type if packed else f"{kind}; charset=utf-8", limits)[0]
 
 
 def _attested(root: Element) -> Iterator[str]:
@@ -436,6 +421,9 @@ def _said(node: Element | None) -> str:
 
 # --- PDF ---
 
+_NO_WORDS = frozenset(["/Link", "/Widget", "/Popup"])
+"""Annotations that say nothing of their own: a form's fields are asked for by their values, a pop-up has a parent."""
+
 
 def _pdf(data: bytes, limits: FormatLimits) -> str:
     from pypdf import PdfReader
@@ -443,7 +431,11 @@ def _pdf(data: bytes, limits: FormatLimits) -> str:
     if len(data) > limits.pdf_bytes:
         raise UnreadableNote(f"its PDF is larger than {limits.pdf_bytes} bytes")
 
+    pictures: set[int] = set()
+
     def shown(operator: bytes, operand: Any, *_: Any) -> None:
+        if operator == b"INLINE IMAGE":
+            pictures.add(len(pages))
         if operator == b"Tr" and operand and operand[0] == 3:
             raise UnreadableNote("its PDF holds invisible text (such as a scan's recognised words)")
 
@@ -454,9 +446,16 @@ def _pdf(data: bytes, limits: FormatLimits) -> str:
         raise UnreadableNote(f"its PDF has more than {limits.pdf_pages} pages")
     if any(field.get("/V") not in (None, "", "/Off") for field in (reader.get_fields() or {}).values()):
         raise UnreadableNote("its PDF is a filled form, whose fields are not part of its text")
-    pages = [page.extract_text(visitor_operand_before=shown) for page in reader.pages]
-    pictures = [bool((page.get("/Resources") or {}).get("/XObject")) for page in reader.pages]
-    said = [bool(page.strip()) for page in pages]
-    if not any(said) or any(picture and not words for picture, words in zip(pictures, said, strict=True)):
+    pages: list[str] = []
+    for page in reader.pages:
+        if any(note.get_object().get("/Subtype") not in _NO_WORDS for note in page.annotations or ()):
+            raise UnreadableNote(
+                "its PDF is annotated, and what is written or struck out there is not part of its text"
+            )
+        if (page.get("/Resources") or {}).get("/XObject"):
+            pictures.add(len(pages))
+        pages.append(page.extract_text(visitor_operand_before=shown))
+    empty = {number for number, words in enumerate(pages) if not words.strip()}
+    if len(empty) == len(pages) or empty & pictures:
         raise UnreadableNote("a page of its PDF has no text: it is a scan, which only a person can read")
     return _tidy("\n\n".join(pages))

@@ -24,7 +24,7 @@ from plugin.ehr.extractor import Extractor, extractor
 from plugin.ehr.formats import UnreadableNote
 from plugin.settings import Limits
 
-EXTRACTOR_VERSION = "notes-3"
+EXTRACTOR_VERSION = "notes-4"
 """Raise it when the same bytes give another text: drafts made before are then made anew."""
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u00ad\U000e0000-\U000e007f]")

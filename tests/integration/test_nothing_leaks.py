@@ -56,7 +56,7 @@ NARRATIVE = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/x
 SPELT = """Wexaphine Zquorlby; Zquorlby, Wexaphine; ZQUORLBY, WEXAPHINE O.; Wexaphine\u00a0Zquorlby, Wexaphine
 Zquorlby, Wexaphine Oolvenna Zquorlby, wexaphine zquorlby, Zquorlby's and Zquorlby’s sister, W. Zquorlby, W.Z., W. Z.,
 formerly Kvíntarsk (KVINTARSK). MRN ZQ-77319048, zq-77319048. Born 11/09/1971, DOB: 1971-11-09, on Nov 9, 1971, Nov. 9, 1971, November 9, 1971,
-9 November 1971, 11-9-71. Called (614) 555-0136, 614.555.0136, 614\u00a0555\u00a00136, 614‑555‑0136, 6145550136, +1 614 555 0136; w.zquorlby@mail.example; lives at 41 Vraxley Terrace,
+9 November 1971, 11-9-71, 1971 Nov 09, 1971-Nov-09, 09NOV1971, 1971, November 9. Called (614) 555-0136, 614.555.0136, 614\u00a0555\u00a00136, 614‑555‑0136, 6145550136, +1 614 555 0136; w.zquorlby@mail.example; lives at 41 Vraxley Terrace,
 41 VRAXLEY
 TERRACE. Member QMEM88144029. Mother Prunxelle Ythrobald (YTHROBALD, PRUNXELLE), 937-555-0162, p.ythrobald@mail.example,
 77 Quillonbreck Lane, 06/23/1944. Contact Uxbrindle, Taquenelle at (419) 555-0114, t.uxbrindle@mail.example, 5 Ploverquist Way.
@@ -66,7 +66,8 @@ Seen by B. Hjalmqvore, Brimvauxe Hjalmqvore's desk 513 555 0187, b.hjalmqvore@ma
 WORDS = re.findall(
     r"\w+",
     """wexaphine oolvenna zquorlby kvintarsk zq77319048 vraxley qmem88144029 prunxelle ythrobald quillonbreck brimvauxe
-    hjalmqvore dwelphin taquenelle uxbrindle ploverquist november91971 nov91971 9november1971""",
+    hjalmqvore dwelphin taquenelle uxbrindle ploverquist november91971 nov91971 9november1971
+    1971nov09 09nov1971 1971november9""",
 )
 NUMBERS = ("6145550136", "9375550162", "5135550187", "4195550114", "1730998840", "77319048", "88144029")
 WRITTEN = {

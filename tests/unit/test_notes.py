@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import pytest
@@ -100,8 +101,63 @@ def test_lines_that_html_keeps_are_kept(reader: NoteReader, tag: str) -> None:
         "<font color='#ffffff'>secret</font>",
         "<span style='color:#ffffff;background-color:#ffffff'>secret</span>",
         "<span style='color: transparent'>secret</span>",
+        *(
+            f"<div style='{style}'>secret</div>"
+            for style in (
+                "left:-99em",
+                "position:absolute;right:-9999px",
+                "margin-left:-9999px",
+                "text-indent:-9999px",
+                "opacity:.0",
+                "opacity:1%",
+                "max-height:.0px",
+                "transform:scale(0)",
+                "-webkit-transform: translateX(-99em)",
+                "clip-path:inset(100%)",
+                "clip:rect(1px,1px,1px,1px)",
+                "font:0/0 a",
+                "font-size:1px",
+                "font-size:.01em",
+                "zoom:0",
+                "display:/**/none",
+                "DISPLAY : NONE ! important",
+                "mso-hide:all",
+                "color:#ffff",
+                "color:#fff0",
+                "color:#fefefe",
+                "color:rgba(0,0,0,0)",
+                "color:rgba(255,255,255,1)",
+                "color:rgb(255 255 255)",
+                "color:rgb(100%, 100%, 100%)",
+                "color:hsl(0, 0%, 100%)",
+                "color:snow",
+                "-webkit-text-fill-color:white",
+                "background:#036;color:rgba(255,255,255,0)",
+                "background:rgba(0,0,0,.05);color:#fff",
+            )
+        ),
+        "<style>.w{color:#fff}</style><p class=w>secret</p>",
+        "<style>@import url(x.css); .w{display:none}</style><p class=w>secret</p>",
+        "<style>@charset 'utf-8';\n.w{display:none}</style><p class=w>secret</p>",
+        "<style><!-- .w{display:none} --></style><p class=w>secret</p>",
+        "<style>/* a */ .w /* b { */ {display:none}</style><p class=w>secret</p>",
+        "<style>.w{display:none</style><p class=w>secret</p>",
+        "<style>.x,.w{display:none}</style><p class=w>secret</p>",
+        "<style>.w.on{display:none} .w{display:block}</style><p class='w on'>secret</p>",
+        "<style>.w{color:#fff!important}</style><p class=w style='color:#000'>secret</p>",
+        "<style>div{background:#036;color:#fff}</style><div><span style='background:#fff'>secret</span></div>",
+        "<div style='visibility:hidden'>secret<p>secret</p></div>",
+        "<div style='font-size:0'>secret<b style='font-size:2em'>secret</b></div>",
+        "<p bgcolor=black><font color=white>secret</font></p>",
         "<input type=hidden value=secret>",
         "<!-- secret -->",
+        "<input><datalist><option>secret</option><option value=secret></datalist>",
+        "<dialog>secret</dialog>",
+        "<canvas>secret</canvas><audio>secret</audio><video>secret</video>",
+        "<noembed>secret</noembed>",
+        "<noframes>secret</noframes>",
+        "<ruby>a<rp>secret</rp></ruby>",
+        "<div hidden><select><option>secret</select><input value=secret></div>",
         "<template>secret</template>",
         "<p aria-hidden='true'>secret</p>",
         "<p title='secret'></p>",
@@ -112,6 +168,123 @@ def test_hidden_text_of_html_is_left_out(reader: NoteReader, markup: str) -> Non
     text, _ = reader.text(Body("text/html", f"<p>seen</p>{markup}".encode()))
     assert "seen" in text
     assert "secret" not in text
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<style>.bar{background:#036} .bar th{color:#fff}</style><table><tr class=bar><th>seen</table>",
+        "<body bgcolor=navy text=white>seen",
+        "<div style='background:#036'><div style='background:transparent;color:#fff'>seen</div></div>",
+        "<div style='color:#fff'><p style='color:#333'>seen</p></div>",
+        "<div style='visibility:hidden'><p style='visibility:visible'>seen</p></div>",
+        "<div style='font-size:0'><span style='font-size:14px'>seen</span></div>",
+        "<p style='margin-left:108.0pt;text-indent:-108.0pt;font:7.0pt \"Times New Roman\"'>seen</p>",
+        "<style>.x{display:none} p::before{display:none} a:hover{color:#fff} @media print{.y{display:none}}</style><p>seen</p>",
+        "<style>@page WordSection1{margin:1.0in} p.MsoNormal{font-size:11.0pt;color:windowtext}</style><p class=MsoNormal>seen",
+        "<style media=print>p{color:#000}</style><p style='width:calc(100% - 9px)'>seen</p>",
+        "<p type=hidden>seen</p>",
+        "<div style='left:50%;transform:translate(-50%,-50%)'>seen</div>",
+        "<p>seen</p><ul><li style='color:#fff'>secret</ul>",
+    ],
+)
+def test_what_a_reader_sees_is_read(reader: NoteReader, markup: str) -> None:
+    """White on a bar of the style sheet's, words shown again within what is unseen, and rules that touch no words here."""
+    assert reader.text(Body("text/html", markup.encode()))[0].strip() == "seen"
+
+
+def test_lines_that_a_style_sheet_keeps_are_kept(reader: NoteReader) -> None:
+    """Whether a line ends may be said there too."""
+    markup = b"<style>.note{white-space:pre-wrap}</style><div class=note>A\nB</div>"
+    assert reader.text(Body("text/html", markup))[0] == "A\nB\n"
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<style>@media print{.w{display:none}}</style><p class=w>words</p>",
+        "<style>@media (max-width:1px){.w{color:#fff}}</style><p class=w>words</p>",
+        "<style media=print>.w{display:none}</style><p class=w>words</p>",
+        "<style>.w{display:none} .w.on{display:block}</style><p class='w on'>words</p>",
+        "<style>.w.on{display:block} .w{display:none}</style><p class='w on'>words</p>",
+        "<style>.w{color:#fff} .on{color:#000}</style><p class='w on'>words</p>",
+        "<style>.w{display:none}</style><p class=w style='display:block'>words</p>",
+        "<style>.w{display:block!important}</style><p class=w style='display:none'>words</p>",
+        "<p hidden style='display:block'>words</p>",
+        "<style>.w:nonsense{display:none}</style><p class=w>words</p>",
+        "<style>.w:not(:visited){display:none}</style><p class=w>words</p>",
+        "<style>@keyframes k{100%{opacity:0}} .w{animation:k 0s forwards}</style><p class=w>words</p>",
+        "<style>.a{.w{display:none}}</style><p class=a><b class=w>words</b></p>",
+        "<style>:root{--c:#fff} .w{color:var(--c)}</style><p class=w>words</p>",
+        "<p style='left:calc(0px - 9999px)'>words</p>",
+        "<p style='dis\\70 lay:none'>words</p>",
+        "<p style='color:#fff;background:url(x.png)'>words</p>",
+        "<p style='color:#fff;background:no-such'>words</p>",
+        "<table><tr><td style='width:0'>words</td></tr></table>",
+        "<p style='color:rgb(from white r g b)'>words</p>",
+    ],
+)
+def test_words_that_are_hidden_on_a_condition_make_a_note_unreadable(reader: NoteReader, markup: str) -> None:
+    """In print alone, under a selector that we do not know, or hidden and shown again: a person looks."""
+    with pytest.raises(UnreadableNote, match="shows and hides words in a way that only a person can follow"):
+        reader.text(Body("text/html", markup.encode()))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "<select><option>30 minutes<option selected>45 minutes</select>",
+        "<input value='2:45 PM'>",
+        "<input type=text value='2:45 PM'>",
+        "<input type=checkbox checked> Client was seen alone",
+        "<input type=checkbox> Client was seen alone",
+        "<input type=RADIO value=1> Client was seen alone",
+    ],
+)
+def test_a_filled_form_in_html_is_not_read(reader: NoteReader, field: str) -> None:
+    """What was chosen, typed or ticked is no part of the text, and what was not would become evidence."""
+    with pytest.raises(UnreadableNote, match="its HTML is a filled form, whose fields are not part of its text"):
+        reader.text(Body("text/html", documents.html(LINES, field)))
+
+
+def test_fields_that_say_nothing_stop_no_note(reader: NoteReader) -> None:
+    """A hidden or empty field, a button; what stands in a text area is text, and an open dialog is seen."""
+    fields = (
+        "<input type=hidden value=x><input type=submit value=Save><input type=text value=''><input>"
+        "<input type=reset value=x><input type=button value=x><textarea>Stop: 2:45\nTotal: 45</textarea><dialog open>seen</dialog>"
+    )
+    text, _ = reader.text(Body("text/html", documents.html(LINES, fields)))
+    assert "Stop: 2:45\nTotal: 45" in text
+    assert "seen" in text
+
+
+STRUCK = [
+    ("text/html", "<p>Stop: <del>2:45</del> <ins>2:15</ins> PM</p>"),
+    ("text/html", "<p>Stop: <s>2:45</s> 2:15 PM</p>"),
+    ("text/html", "<p>Stop: <strike><b>2:45</b></strike> 2:15 PM</p>"),
+    ("text/html", "<p>Stop: <span style='text-decoration: red line-through'>2:45</span> 2:15 PM</p>"),
+    ("text/html", "<p>Stop: <span style='text-decoration-line:underline line-through'>2:45</span> 2:15 PM</p>"),
+    ("text/html", "<style>.cut{text-decoration:line-through}</style><p>Stop: <u class=cut>2:45</u> 2:15 PM</p>"),
+    ("text/xml", "<paragraph>Stop: <content revised='delete'>2:45</content> 2:15 PM</paragraph>"),
+    ("text/xml", "<paragraph>Stop: <content revised='delete'><sub>2:45</sub></content> 2:15 PM</paragraph>"),
+    ("text/rtf", r"Stop: {\strike 2:45} 2:15 PM\par"),
+    ("text/rtf", r"Stop: \strike 2:45\strike0  2:15 PM\par"),
+    ("text/rtf", r"Stop: {\striked1 2:45\striked0  2:15 PM}\par"),
+    ("text/rtf", r"Stop: \b\strike 2:45 \plain 2:15 PM\par"),
+]
+
+
+@pytest.mark.parametrize(("kind", "passage"), STRUCK)
+def test_a_passage_that_is_struck_out_is_left_out(reader: NoteReader, kind: str, passage: str) -> None:
+    """A stop time that was corrected is not read in its first form, and what stands after it is."""
+    made = {"text/html": documents.html, "text/xml": documents.ccda, "text/rtf": documents.rtf}[kind](LINES, passage)
+    assert "Stop: 2:15 PM\n" in reader.text(Body(kind, made))[0]
+
+
+def test_deleted_words_of_rtf_stay_deleted_where_their_look_is_plain(reader: NoteReader) -> None:
+    """A plain font ends what is hidden or struck; the mark of a deletion is no matter of the font."""
+    data = documents.rtf(LINES, r"{\deleted\plain secret}\par")
+    assert "secret" not in reader.text(Body("text/rtf", data))[0]
 
 
 def test_white_words_on_a_coloured_bar_are_seen(reader: NoteReader) -> None:
@@ -167,14 +340,66 @@ def test_a_clinical_document_that_awaits_its_signature_has_none(reader: NoteRead
     assert "signed by" not in reader.text(Body("text/xml", documents.ccda(LINES, signature="X")))[0]
 
 
+def unstructured(text: str) -> Body:
+    return Body(
+        "application/cda+xml",
+        f'<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody>{text}</nonXMLBody></component></ClinicalDocument>'.encode(),
+    )
+
+
 def test_an_unstructured_clinical_document_is_read_in_its_own_format(reader: NoteReader) -> None:
     """Many EHRs wrap an RTF or PDF in a C-CDA."""
     inner = base64.b64encode(documents.rtf(LINES)).decode("ascii")
-    wrapped = (
-        '<ClinicalDocument xmlns="urn:hl7-org:v3"><component><nonXMLBody>'
-        f'<text mediaType="text/rtf" representation="B64">{inner}</text></nonXMLBody></component></ClinicalDocument>'
-    )
-    assert LINES[1] in reader.text(Body("application/cda+xml", wrapped.encode()))[0]
+    wrapped = unstructured(f'<text mediaType="text/rtf" representation="B64">{inner}</text>')
+    assert LINES[1] in reader.text(wrapped)[0]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "inner"),
+    [
+        ('mediaType="text/html"', "<p hidden>secret</p><p>seen – all</p>"),
+        ('mediaType="text/html; charset=iso-8859-1"', "<p hidden>secret</p><p>seen – all</p>"),
+        ('mediaType="text/rtf"', r"{\rtf1\ansi {\v secret}seen \endash  all}"),
+        ("", r"{\rtf1\ansi {\v secret}seen \endash  all}"),
+        ("", "<html><p hidden>secret</p>seen – all</html>"),
+        ('mediaType="text/plain"', "seen – all"),
+    ],
+)
+def test_an_unstructured_body_that_is_not_packed_is_read_in_its_format_too(
+    reader: NoteReader, media_type: str, inner: str
+) -> None:
+    """Markup written out in the document is a note in that format: what it hides is left out."""
+    assert reader.text(unstructured(f"<text {media_type}>{escape(inner)}</text>"))[0] == "seen – all\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<text>Start 2:00 PM.<br/>Client left after ten minutes.</text>",
+        "<text mediaType='text/plain'>Start 2:00 PM.<reference value='note.pdf'/></text>",
+        "<text mediaType='application/pdf'>%PDF-1.4</text>",
+        "<text>%PDF-1.4</text>",
+        "<text mediaType='image/png'>x</text>",
+    ],
+)
+def test_an_unstructured_body_that_cannot_be_read_in_full_is_not_read(reader: NoteReader, text: str) -> None:
+    """It is never cut at what stands within it, and bytes are no words."""
+    with pytest.raises(UnreadableNote, match="its unstructured body is elsewhere or in a format that is not supported"):
+        reader.text(unstructured(text))
+
+
+def test_windows_characters_of_a_clinical_document_are_kept(reader: NoteReader) -> None:
+    """XML that says ISO-8859-1 has Windows dashes in it like anything else that says so."""
+    data = documents.ccda(["2:00 DASH 2:45"]).replace(b"UTF-8", b"ISO-8859-1").replace(b"DASH", b"\x96")
+    assert "2:00 – 2:45\n" in reader.text(Body("text/xml", data))[0]
+
+
+def test_a_pdf_with_an_empty_page_links_and_a_picture_beside_its_words_is_read(reader: NoteReader) -> None:
+    """A logo, a link and a blank last page take nothing from what is said."""
+    logo = b"BI /W 1 /H 1 /CS /G /BPC 8 ID \xff EI BT /F1 10 Tf 50 760 Td (seen) Tj ET"
+    data = documents.pdf([LINES, []], empty=logo, annotation="/Subtype /Link")
+    assert "seen" in reader.text(Body("application/pdf", data))[0]
+    assert LINES[0] in reader.text(Body("application/pdf", documents.pdf([LINES, []])))[0]
 
 
 def test_invisible_and_control_characters_are_taken_out(reader: NoteReader) -> None:
@@ -192,6 +417,12 @@ def test_invisible_and_control_characters_are_taken_out(reader: NoteReader) -> N
         (Body("text/plain", "café".encode("utf-16")), "café", False),
         (Body("text/html", b"<meta charset=iso-8859-1><p>caf\xe9"), "café\n", False),
         (Body("text/plain", b"caf\xe9 \x96 ok"), "café – ok", True),
+        (Body("text/plain; charset=iso-8859-1", b"2:00 \x96 2:45, \x93fine\x94"), "2:00 – 2:45, “fine”", False),
+        (Body("text/plain; charset=latin-1", b"\x96 caf\xe9 \x81"), "– café  ", False),
+        (Body("text/plain; charset=l1", b"\x96"), "–", False),
+        (Body("text/html", b"<meta charset=iso-8859-1><p>2:00 \x96 2:45"), "2:00 – 2:45\n", False),
+        (Body("text/plain; charset=us-ascii", b"2:00 \x96 2:45"), "2:00 – 2:45", True),
+        (Body("text/plain; charset=us-ascii", "2:00 – 2:45".encode()), "2:00 – 2:45", False),
         (Body("text/plain; charset=no-such", b"ok"), "ok", False),
         (Body("text/plain", b"a\r\nb\rc"), "a\nb\nc", False),
     ],
@@ -230,6 +461,19 @@ def test_characters_are_decoded_by_what_is_declared_then_by_what_fits(
             "application/pdf",
             documents.pdf([[]]),
             "a page of its PDF has no text: it is a scan, which only a person can read",
+        ),
+        (
+            "application/pdf",
+            documents.pdf([["a"], []], empty=b"BI /W 1 /H 1 /CS /G /BPC 8 ID \xff EI"),
+            "a page of its PDF has no text: it is a scan, which only a person can read",
+        ),
+        *(
+            (
+                "application/pdf",
+                documents.pdf([["a"]], annotation=f"/Subtype /{kind} /Contents (VOID)"),
+                "its PDF is annotated, and what is written or struck out there is not part of its text",
+            )
+            for kind in ("FreeText", "StrikeOut", "Stamp", "Text")
         ),
         ("application/pdf", documents.pdf([["a"]] * 4), "its PDF has more than 3 pages"),
         (

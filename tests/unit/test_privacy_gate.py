@@ -173,6 +173,7 @@ November 9,1971|NOVEMBER 9, 1971|09 Nov 1971|09/11/1971|614‑555‑0136|614 - 5
 614_555_0136|(614)555-0136|+16145550136|1-614-555-0136|614—555—0136|555-0136|614·555·0136|614,555,0136|614\\n555-0136
 6 1 4 5 5 5 0 1 3 6|ZQ77319048|ZQ 77319048|77319048|ZQ‑77319048|QMEM 88144029|QMEM-88144029|88144029|w.zquorlby @ mail.example
 w.zquorlby(at)mail.example|41 Vraxley Ter.|Vraxley Terrace|41, Vraxley Terrace|9 Dwelphin Ct|5 Ploverquist Way|June 23, 1944
+1971 Nov 9|1971-Nov-09|09NOV1971|1971, November 9|1971/Nov/9|9/Nov/1971|1971NOV09|71-Nov-09|1971 9 November
 08/17/1969|Ythrobald's|173-099-8843|Uxbrindle""".replace("\n", "|")
     .replace("\\n", "\n")
     .split("|"),
@@ -194,6 +195,30 @@ def test_words_and_numbers_of_the_session_are_left_alone() -> None:
     record = VisitRecord(ehr_id="t", encounter={}, patient=CLIENT, others=AROUND)
     (outgoing,) = privacy.open_gate(a_visit(a_note(text)), TODAY, identifiers_of(record), SANDBOX, None)
     assert outgoing.sent.text == text
+
+
+@pytest.mark.parametrize(
+    "born",
+    [
+        "DOB   1948 Sep 21",
+        "DOB: 1948-Sep-21",
+        "DOB 21SEP1948",
+        "born 1948, September 21",
+        "D.O.B.: Sept. 21, 1948",
+        "DOB: 09/21/1948",
+        "date of birth 21 September 1948",
+        "Birthdate: 19480921",
+        "birth date - September 21st, 1948",
+        "DOB (1948-09-21)",
+        "born on 21st of September 1948",
+        "DOB:\t9 / 21 / 48",
+        "DOB\n09-21-1948",
+    ],
+)
+def test_a_date_of_birth_is_known_by_its_label(born: str) -> None:
+    """Whoever's it is, and in whatever order it is written; the label stays."""
+    (outgoing,) = privacy.open_gate(a_visit(a_note(f"Mother, {born} lives with them")), TODAY, (), SANDBOX, None)
+    assert re.fullmatch(r"Mother, \D+BIRTHDATE-001\)? lives with them", outgoing.sent.text), outgoing.sent.text
 
 
 @pytest.mark.parametrize(
