@@ -116,6 +116,11 @@ TREATMENT = frozenset(
 """Services that treat a disorder; assessments, screens, crisis, testing and prevention stand on other codes too (DX-03)."""
 SUBSTANCE_USE = frozenset({"substance_use_group", "substance_use_program", "substance_use_family"})
 """Services that treat substance use alone."""
+HEALTH_BEHAVIOR = frozenset(
+    """health_behavior_assessment health_behavior health_behavior_group health_behavior_family
+    health_behavior_family_client_absent""".split()
+)
+"""Services for a physical illness (96156 to 96171)."""
 MAX_POINTERS = 4  # per line; domain 12
 
 _ICD10CM = re.compile(r"(?:[A-TV-Z][0-9][0-9AB]|U[0-9]{2})(?:\.[0-9A-Z]{1,4})?", re.ASCII)
@@ -172,7 +177,7 @@ def _in_tables(pointers: Sequence[str], on: date, codebook: Codebook) -> Iterato
 
 
 def _of_the_kind(code: Code, pointers: Sequence[str], charted: Sequence[str], policy: Policy) -> Iterator[Finding]:
-    if (code.service or "").startswith("health_behavior") and all(p.startswith("F") for p in pointers):
+    if code.service in HEALTH_BEHAVIOR and all(p.startswith("F") for p in pointers):
         yield found(PHYSICAL_DIAGNOSIS)
     elif code.service in TREATMENT:
         yield from _of_treatment(code, pointers, policy)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from guardrails.codebook import Code, Codebook, UnitRule
+from guardrails.diagnoses import HEALTH_BEHAVIOR
 from guardrails.policies import Policy
 from guardrails.reading import Reading
 from guardrails.rules import CuredBy, Effect, rule
@@ -264,7 +265,7 @@ def _one(
         findings.append(found(SEPARATE_ON_EM, modifier=modifier))
     if modifier == "25" and code.service != "evaluation_and_management":
         findings.append(found(NOT_EM))
-    if modifier in _PROGRAM and (code.service or "").startswith("health_behavior"):
+    if modifier in _PROGRAM and code.service in HEALTH_BEHAVIOR:
         findings.append(found(PROGRAM_ON_HEALTH_BEHAVIOR, modifier=modifier))
     if (
         known.conflict_set == "education"

@@ -166,6 +166,7 @@ def test_time_that_never_counts_in_brackets_is_not_billed(prove: Prove, words: s
     "words",
     [
         "Client arrived at 2:20 PM.",
+        "Client arrived at 2:01 PM.",
         "Client arrived late at 2:20 PM.",
         "Client arrived 20 minutes late.",
         "Client logged on at 2:20 PM.",
@@ -185,6 +186,7 @@ def test_time_before_a_late_client_came_is_not_billed(prove: Prove, words: str) 
     [
         "2:07 PM - 3:00 PM. Client arrived 7 minutes late.",
         "2:00 PM - 3:00 PM. Client arrived at 2:00 PM.",
+        "2:00 PM - 3:00 PM. Afterwards client connected at 3:00 PM with her sponsor.",
         "2:00 PM - 3:00 PM. Client said she was 20 minutes late to work on Monday.",
         "2:00 PM - 3:00 PM. Client was late on rent.",
     ],
@@ -454,6 +456,7 @@ def test_the_visits_own_date_holds_nothing(prove: Prove, words: str) -> None:
 def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
     """Nor is a signature that is waited for, or the client's."""
     assert not documentation.has_signature(f"Progress note\nClient was seen.\n{closing}\n")
+    assert not documentation.has_signature(closing)
 
 
 @pytest.mark.parametrize(
@@ -469,6 +472,16 @@ def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
 def test_the_authors_signature_is_one(closing: str) -> None:
     """Whatever other signatures stand beside it."""
     assert documentation.has_signature(f"Progress note\nClient was seen.\n{closing}\n")
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize("time", ["2:00 PM - 2:30 PM\n2:45 PM - 3:15 PM", "2:00 PM - 2:30 PM\n2:40 PM - 3:10 PM"])
+def test_a_session_goes_on_after_a_break(prove: Prove, time: str) -> None:
+    """A quarter of an hour parts no session in two, however long it goes on afterwards."""
+    (verdict,) = prove(psychotherapy(time), asked("90837", 1, *time.split("\n"))).verdicts
+    assert verdict.line is not None
+    assert verdict.line.minutes is not None
+    assert verdict.line.minutes.minutes == 60
 
 
 @pytest.mark.cpt
