@@ -34,18 +34,28 @@ SIGNED_LATE = rule(
     cured_by=CuredBy.NOBODY,
 )
 
+_NAME = (
+    r"(?!(?:n/?a|none|tbd|date|see|pending|awaiting|required|needed|proxy|client|patient|guardian|parent)\b)[A-Za-z]"
+)
 _SIGNATURE = re.compile(
-    r"\b(?:electronically |digitally |e-?)?signed (?:and dated )?(?:electronically )?by\b[ \t:]*(?!_)\w|\b(?:e-?)?signature[ \t]*:[ \t]*(?!_)\w|/s/[ \t]*(?!_)\w",
+    rf"\b(?:electronically |digitally |e-?)?signed(?: and dated)?(?: electronically)? by\b[ \t:]*{_NAME}"
+    rf"|\b(?:e-?)?signature[ \t]*:[ \t]*{_NAME}|\bsignature[ \t]*:[ \t]*\n[ \t]*(?-i:[A-Z][\w.'-]+ [A-Z])|/e?s/[ \t]*{_NAME}",
     re.IGNORECASE,
 )
-_SENTENCE_ENDS = re.compile(r"[.;|\n]")
+_SET_APART = re.compile(r"[.;|,\n\t]|  ")
+_ANOTHERS = re.compile(  # right before: somebody else's signature, another paper's, or none yet
+    r"\b(?:client|patient|pt|member|guardian|parent|mother|father|witness|supervisor|representative|roi|release|consent|form|(?:last|previous|prior) note)(?:'s)?(?: (?:was|were|is|has been))?\s*$"
+    r"|\b(?:not(?: yet)?(?: been)?|to be|will be|must be|pending|awaiting|needs?)\s*$|\bco-$",
+    re.IGNORECASE,
+)
+_BY_ANOTHER = re.compile(r"[^\n(]{0,40}\((?:client|patient|guardian|parent|witness)\b", re.IGNORECASE)
 
 
 def _signatures(text: str) -> Iterator[re.Match[str]]:
     """Where the author signed: not where somebody else did, or is yet to sign."""
     for match in _SIGNATURE.finditer(text):
-        before = _SENTENCE_ENDS.split(text[max(0, match.start() - 80) : match.start()])[-1]
-        if not (_NOT_THE_AUTHORS.search(before) or _NOT_THE_AUTHORS.match(text, match.end() - 1)):
+        before = _SET_APART.split(text[max(0, match.start() - 60) : match.start()])[-1]
+        if not (_ANOTHERS.search(before) or _BY_ANOTHER.match(text, match.end())):
             yield match
 
 
@@ -54,12 +64,17 @@ def has_signature(text: str) -> bool:
     if any(_signatures(text)):
         return True
     closing = [line for line in text.splitlines() if line.strip()][-6:]
-    return any(_SIGNING.search(line) and not _NOT_THE_AUTHORS.search(line) for line in closing)
+    signed = [(line, match) for line in closing if (match := _SIGNING.search(line))]
+    return any(
+        not (_NOT_THE_AUTHORS.search(line, 0, match.end()) or _BY_ANOTHER.match(line, match.end()))
+        for line, match in signed
+    )
 
 
-_SIGNING = re.compile(r"\b(?:e-?)?sig(?:ned|nature|\.)?\b(?=.*[A-Za-z]{2})|/s/", re.IGNORECASE)
+_SIGNING = re.compile(r"(?i:\b(?:e-?)?sig(?:ned|nature|\.)?(?![\w/])|/e?s/)[^\n]*?\b[A-Z][a-z.]+,? [A-Z]")
 _NOT_THE_AUTHORS = re.compile(
-    r"_{3,}|\[(?!x\])|\b(?:un-?signed|not (?:yet )?signed|not yet|to be|will be|pending|awaiting|required|draft|needs?|proxy|client|patient|guardian|parent|mother|father|co-?sign\w*)\b|\bco-$",
+    r"_{3,}|<|\b(?:un-?signed|not|to be|will be|pending|awaiting|required|draft|needs?|proxy|roi|release|consent|last|previous|witness|supervisor|representative"
+    r"|client|patient|guardian|parent|mother|father|co-?sign\w*)\b",
     re.IGNORECASE,
 )
 _SIGNED_ON = re.compile(

@@ -395,12 +395,15 @@ def _corrected_elsewhere(
     other += [r.at(s.span) for r, s in stops if r.note_id in addenda and s.end % 720 not in ends]
     if len(complete) == 1:
         ((_, session),) = complete
-        length = ((session.end or 0) - session.start) % 720
-        other += [
-            r.at(s.span) for r, s in opened if 0 < (s.start - session.start) % 720 < length
-        ]  # a late arrival (GR-01)
-        other += [r.at(s.span) for r, s in stops if 0 < (s.end - session.start) % 720 < length]
+        other += [r.at(s.span) for r, s in opened if _amid(session, s.start, s.half_day)]  # a late arrival (GR-01)
+        other += [r.at(s.span) for r, s in stops if _amid(session, s.end, s.half_day)]
     return other
+
+
+def _amid(session: ClockRange, at: int, half_day: HalfDay) -> bool:
+    """Whether a time lies between a session's start and stop; in either half of the day where one of them is not sure of it."""
+    day = MINUTES_A_DAY if half_day is session.half_day is HalfDay.STATED else 720
+    return 0 < (at - session.start) % day < ((session.end or 0) - session.start) % day
 
 
 def _softened(finding: Finding) -> Finding:
@@ -476,7 +479,8 @@ def _choose(placed: list[_Placed], cited: tuple[Quote, ...]) -> tuple[list[_Plac
 def _several_sessions(placed: Sequence[_Placed]) -> bool:
     """Whether more than a break lies between some of the times."""
     stretches = union([p.interval for p in placed])
-    return any(later[0] - earlier[1] > _LONGEST_BREAK for earlier, later in pairwise(stretches))
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(stretches)]
+    return any(gap > _LONGEST_BREAK or not gap for gap in gaps)  # right after one another are two, each with its name
 
 
 def _overlap(a: Quote, b: Quote) -> bool:

@@ -49,7 +49,7 @@ _PLACEHOLDER = re.compile(
 )
 _OF_PLACEHOLDER = re.compile(r"\s*+(?=[.:_*\[{<NnTtPpDdSsXxCcWw-]|\Z)([^\n]*+)")  # a first line that may be one
 _NO_SERVICE = Pattern(
-    r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)"
+    r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)(?=[ ]*[.,;\n]| (?:up|for|today|(?:the |this |their |his |her |today's )?(?:appointment|session|visit))\b)"
     r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit)|DNKA|NCNS|no call[,/ ]+no show|(?:client|patient|pt|member) DNA)\b|^[ \t]*DNA\b(?=[ ]?[-:.])",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -59,22 +59,35 @@ _PAST = Pattern(
 )
 _CLIENT = r"(?:client|patient|pt|member)"
 _RELATIVE = r"(?:mother|mom|father|dad|parents?|wife|husband|spouse|partner|family|caregivers?|guardian|grandmother|grandfather|aunt|uncle)"
-_ABSENT = Pattern(
-    rf"\b{_CLIENT}\s+(?:stayed|remained|waited|sat) (?:out )?(?:in|at) (?:the )?(?:waiting (?:room|area)|lobby|car|hallway|reception)\b"
-    rf"|\b{_CLIENT}\s+(?:did not|didn't|declined to|refused to) (?:participate|take part|come in|attend|join)(?=[ ]*[.,;\n]| today| (?:in )?(?:the |this |today's )?(?:session|visit|appointment))"
-    rf"|\b{_CLIENT}\s+(?:(?:was|is) )?unavailable\b|\b{_CLIENT} (?:stayed|remained|was) (?:at )?home\b[^.;\n]{{0,20}}[.;,]? {_RELATIVE}\b[^.;\n]{{0,12}}\b(?:attended|came|present|met)\b"
-    rf"|\b{_RELATIVE}\s+(?:attended|came|participated|(?:was |is |were )?present|was|were)\s+(?:alone|by (?:herself|himself|themselves)|in (?:his|her|their|the (?:client|patient)'s) place|without (?:the )?(?:client|patient|pt))\b"
-    r"|\bparents?[- ]only\b|\b(?:client|patient|pt|member)\s+(?:was |is |were )?(?:not (?:here|there|in (?:the )?(?:room|session)|with us)|elsewhere|did not (?:join|come|take part))\b|"
-    r"\bmet with (?:the )?(?:parents?|mother|father|wife|husband|spouse|partner|family|caregivers?)(?: and (?:mother|father|\w+))? (?:only|alone)\b"
-    r"|\bcollateral (?:phone )?(?:call|contact)\b|\b(?:client|patient|pt)\s+(?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b|\b(?:client|patient|pt|member)\s+(?:was )?(?:not present|absent|did not attend)\b|\bwithout (?:the )?(?:client|patient|pt)\s+present\b|\bin (?:the )?(?:client|patient)'s absence\b",
-    re.IGNORECASE,
+_NOT_IN_THE_ROOM = (
+    # somewhere else meanwhile
+    rf"{_CLIENT}\s+(?:stayed|remained|waited|sat) (?:out )?(?:in|at) (?:the )?(?:waiting (?:room|area)|lobby|car|hallway|reception)\b"
+    r"(?! (?:\w+ )?(?:before|until|prior to|for (?:\w+ ){0,2}minutes))",
+    rf"{_CLIENT}\s+(?:stayed|remained) (?:at )?home\b[^.;\n]{{0,20}}[.;,]? {_RELATIVE}\b[^.;\n]{{0,12}}\b(?:attended|came|present|met)\b",
+    rf"{_CLIENT}\s+(?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b"
+    rf"(?=[ ]*[.;,)][^\n]{{0,80}}\b(?:staff taught|{_RELATIVE})\b|[^.;\n]{{0,20}}\bnot present\b|[^.;\n]{{0,12}}(?:during|for) the (?:session|visit|whole))",
+    # not here
+    rf"{_CLIENT}\s+(?:did not|didn't|declined to|refused to) (?:participate|take part|come in|come|attend|join)"
+    r"(?=[ ]*[.,;\n]| today| (?:in )?(?:the |this |today's )?(?:session|visit|appointment)\b(?!'))",
+    rf"{_CLIENT}\s+(?:could not|was unable to|chose not to|was excused from) (?:attend|join|make it|the session)\b",
+    rf"{_CLIENT}\s+(?:(?:was|is) )?unavailable\b(?! (?:by|for|on|last|until|next))",
+    rf"{_CLIENT}[ ]*(?:[:(,-]|was\b|is\b)?[ ]*(?:not (?:present|here|there|with us|in attendance|in (?:the )?(?:room|session)|part of (?:the|this|today's) session)|absent|elsewhere)\b(?! (?:from|last|in))",
+    rf"{_CLIENT}\s+(?:present|attended|in attendance)[ ]*[:?][ ]*no\b",
+    r"(?:child|son|daughter|youth) (?:was not|wasn't|did not|didn't) (?:present|in the (?:room|session)|attend)\b(?! (?:to|home|school|class))",
+    # others alone
+    rf"{_RELATIVE} (?:attended|came|participated|(?:was |is |were )?present) (?:alone|by (?:herself|himself|themselves)|in (?:his|her|their|the (?:client|patient)'s) place|without (?:the )?{_CLIENT})\b",
+    rf"{_RELATIVE} (?:(?:was|were) )?seen alone\b|only (?:the )?{_RELATIVE} (?:attended|came|was present)\b|parents?[- ]only\b",
+    rf"met with (?:the )?{_RELATIVE}(?: and (?:mother|father|\w+))? (?:only|alone)\b",
+    r"(?<!consent for )(?<!release for )collateral (?:(?:phone )?(?:call|contact)|session|visit)\b(?! with [^.;\n]{0,30}\b(?:planned|scheduled))",
+    r"without (?:the )?(?:client|patient|pt) present\b|in (?:the )?(?:client|patient)'s absence\b",
 )
+_ABSENT = Pattern(rf"\b(?:{'|'.join(_NOT_IN_THE_ROOM)})", re.IGNORECASE)
 _GROUP = Pattern(
-    r"\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:(?:a|the|this|today's) )?(?:\w+ ){0,3}group\b|\bwith (?:\w+ )?peers\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
+    r"\[x\][ ]?group\b|\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:(?:a|the|this|today's) )?(?:\w+ ){0,3}group\b|\bwith (?:\w+ )?peers\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
     re.IGNORECASE,
 )
 _INDIVIDUAL = Pattern(
-    r"\b(?:individual(?:ly)? (?:session|skills|service|psychotherapy|therapy|counseling|format|setting|contact|basis)|one[- ]to[- ]one|one[- ]on[- ]one|1:1|1-on-1|(?:setting|format|type|modality|service|mode|delivery)\s*[:|]\s*individual|individual,? (?:face|in[- ]person)|(?:training|therapy|psychotherapy|counseling|session|rehabilitation|support|services?)\s*[,;:(-]\s*individual)\b",
+    r"(?<!\[ \] )(?<!\[\] )\b(?:individual(?:ly)? (?:session|skills|service|psychotherapy|therapy|counseling|format|setting|contact|basis)|one[- ]to[- ]one|one[- ]on[- ]one|1:1|1-on-1|(?:setting|format|type|modality|service|mode|delivery)\s*[:|]\s*individual|individual,? (?:face|in[- ]person)|(?:training|therapy|psychotherapy|counseling|session|rehabilitation|support|services?)\s*[,;:(-]\s*individual)\b",
     re.IGNORECASE,
 )
 _RECEIVED_ELSEWHERE = Pattern(
@@ -116,11 +129,11 @@ _HOW_OFTEN = Pattern(
 # A contact at a distance, as the note describes this one; "video game" and "phone bill" are something else.
 _VIDEO = Pattern(
     r"\b(?:via|by|over|on|through|using) (?:(?:secure|hipaa[- ]compliant|live|two-way|a) )*(?:zoom|video|telehealth|telemedicine|webex|doxy\S*|teams|facetime|videoconferenc\w+)\b"
-    r"|\b(?:video|telehealth|telemedicine|virtual) (?:session|visit|contact|encounter|appointment|platform)\b|\b(?:modality|delivery|mode|setting|location|service type|contact type)\s*[:|]\s*[^\n]{0,20}\b(?:video|telehealth|telemedicine|virtual)\b|\baudio(?:[- ](?:and[- ])?|/)(?:video|visual)\b|\baudiovisual\b",
+    r"|\b(?:video|telehealth|telemedicine|virtual) (?:session|visit|contact|encounter|appointment|platform)\b|\b(?:modality|delivery|mode|setting|location|service type|contact type)\s*[:|]\s*[^\n]{0,20}\b(?:video|telehealth|telemedicine|virtual)\b(?<!no video)|\baudio(?:[- ](?:and[- ])?|/)(?:video|visual)\b|\baudiovisual\b",
     re.IGNORECASE,
 )
 _TELEPHONE = Pattern(
-    r"\b(?:via|by|over) (?:the )?(?:tele)?phone\b(?! (?:book|number))|\baudio[- ]only\b|\b(?:telephone|phone) (?:session|visit|contact|encounter|service)\b|\b(?:modality|delivery|mode|setting|contact type)\s*[:|]\s*(?:tele)?phone\b|\btelephonic(?:ally)?\b",
+    r"\b(?:via|by|over|on|to) (?:the )?(?:tele)?phone\b(?! (?:book|number))(?! with (?:her|his|their|mother|PCP))|\bphone call with (?:the )?(?:client|patient|pt)\b|\baudio[- ]only\b|\b(?:telephone|phone) (?:session|visit|contact|encounter|service)\b|\b(?:modality|delivery|mode|setting|contact type)\s*[:|]\s*(?:tele)?phone\b|\btelephonic(?:ally)?\b",
     re.IGNORECASE,
 )
 _IN_PERSON = Pattern(
@@ -157,12 +170,21 @@ _DENIED_AFTER = Pattern(
     re.IGNORECASE,
 )
 _SCORED = Pattern(
-    r"[^.;\n]{0,40}?(?:\b(?:scor\w+|total|result|of|was|is|today|at)\b|[:=(/])[^.;\n]{0,14}?(?<![\d-])\d{1,3}\b(?!\s*(?:min|years?|weeks?|/\d{1,2}/))",
+    r"[^.;\n]{0,40}?(?:\b(?:scor\w+|total|result|of|was|is|today|at)\b|[:=(/])[^.;\n]{0,14}?(?<![\d-])\d{1,3}\b(?!\s*(?:min|years?|weeks?|items?|of \d|or (?:more|less)|[ap]\.?m\b|:\d|-\d|/\d{1,2}\b(?!/)(?<!/21)|/\d{1,2}/))",
     re.IGNORECASE,
 )
 
 _ANOTHER_DAYS = Pattern(
     r"\b(?:due|next|last|previous(?:ly)?|prior|baseline|initial|intake|admission|will|repeat(?:ed)? (?:in|at|on)|history of)\b",
+    re.IGNORECASE,
+)
+_COMPARED = re.compile(
+    r"\s*[,;(-]\s*(?:down|up|improved|decreased|increased|prior|previous(?:ly)?|was|next|(?:will |to )?repeat|patient|client|vs)\b.*",
+    re.IGNORECASE | re.DOTALL,
+)
+_TODAY = re.compile(r"\b(?:today|this (?:visit|session))\b(?!'s)", re.IGNORECASE)
+_NEAR_DAY = re.compile(
+    r"\b(?:ago|outside|earlier|fall|winter|spring|summer|goal|target|ranges?|reduce|per (?:chart|pcp)|(?:by|at) (?:the )?pcp|not repeated|start of|mother'?s|father'?s|spouse'?s|parent'?s|(?:in|from) (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*)\b|[(] ?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*",
     re.IGNORECASE,
 )
 _MOST_NAMED = 200  # mentions of one instrument that are looked at
@@ -174,8 +196,8 @@ _NAME = re.compile(r"\w+")
 _TWO_WORDS = re.compile(r"\w\W+\w")
 _AFTER_LETTER = frozenset(" -.)")
 _DATE_LABEL = Pattern(
-    r"(?<!next )(?<!last )(?<!prior )(?<!previous )(?<!return )(?<!future )(?<![-f]up )\b(?:date(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)"
-    r"|(?:service|session|visit|contact|encounter|group|appointment) date(?: ?(?:/|&|and) ?time)?|DOS)(?:\s*[:|]\s*|[ \t]{2,}|\t|(?<=DOS)[ ])(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?[ ]+)?",
+    r"(?<!next )(?<!last )(?<!prior )(?<!previous )(?<!return )(?<!future )(?<![-f]up )(?<!followup )(?<!upcoming )(?<!scheduled )(?<!first )(?<!initial )(?<!intake )(?<!missed )(?<!new )(?<!pcp )(?<!court )(?<!rtc )\b(?:dates?(?:\(s\))?(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)"
+    r"|(?<![a-z] )(?:service|session|visit|contact|encounter|group|appointment|svc) date(?: ?(?:/|&|and) ?time)?|DOS)(?:\s*[:|=-]\s*|[ \t]+)(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?[ ]+)?",
     re.IGNORECASE,
 )
 
@@ -600,8 +622,14 @@ def _instruments(folded: Folded, codebook: Codebook, on: date | None) -> Mapping
 
     def of_this_day(span: Span) -> bool:
         before, after = time_statements.sentence(text, span)
-        told = before[-40:] + after[:60]
-        return not _ANOTHER_DAYS.search(told) and all(when == on for _, when in dates_in(told))
+        scored = _SCORED.match(after)
+        rest = after[scored.end() :] if scored else ""
+        told = before[-40:] + after[: scored.end() if scored else 60] + _COMPARED.sub("", rest[:40])
+        if all(when == on for _, when in dates_in(told)) and _TODAY.search(told):
+            return True
+        return not (_ANOTHER_DAYS.search(told) or _NEAR_DAY.search(told)) and all(
+            when == on for _, when in dates_in(told)
+        )
 
     def with_score(name: str) -> Iterator[Span]:
         spans = (match.span() for match in islice(codebook.instruments[name].finditer(folded), _MOST_NAMED))

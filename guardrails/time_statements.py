@@ -103,15 +103,15 @@ _MILITARY_RANGE = Pattern(rf"(?<![\d/.$#-]){_MILITARY.format(n=1)}{_TO}{_MILITAR
 # possessive throughout: a run of blanks from a table's padding must not be tried in every split
 _GAP = (
     r"(?:\s*+(?:time|clock)?+(?:\s*+(?:of\s+)?(?:session|service|contact))?+\s*+(?:\([^)\n]{0,20}\))?+"
-    r"\s*+(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b)?+\s*+)"
+    r"\s*+(?:[:=|\t-]|\bat\b|\bis\b|\bwas\b)?+\s*+(?:\d{1,2}/\d{1,2}/(?:\d{4}|\d\d)(?:,|\s+at\b)?\s++)?+)"
 )
 _START = Pattern(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|on\s+scene|arriv(?:al|ed)(?:\s+late)?|(?:joined|connected)(?:\s+late)?|logged\s+(?:on|in)(?:\s+late)?|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:start(?:ed|s|ing)?|beg[aiu]n(?:ning|s)?|commenced?|open(?:ed|ing))|time\s+in|clock(?:ed)?\s+in|on\s+scene|arriv(?:al|ed)(?:\s+late)?|(?:joined|connected)(?:\s+late)?|logged\s+(?:on|in)(?:\s+late)?|came(?:\s+in)?|showed\s+up|got\s+here|checked\s+in|reconnected|resumed|(?<=\n)in(?=\s*[:|\t])|^in(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
 _STOP = Pattern(
-    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned)|time\s+out|clock(?:ed)?\s+out|cleared|depart(?:ure|ed)|left(?:\s+(?:the\s+)?(?:house|home|apartment|residence|school|site|hospital|office|session)\s+at)?|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
+    rf"\b(?:(?:(?:session|service|contact|visit|group|meeting|encounter)\s+)?(?:stop(?:ped|s)?|end(?:ed|s|ing)?|finish(?:ed)?|conclud(?:ed|es)|complet(?:ed|ion)|clos(?:ed|ing)|wrapped\s+up|adjourned|terminated|hung\s+up|walked\s+out|logged\s+off|cut\s+short|dropped\s+off)|time\s+out|clock(?:ed)?\s+out|cleared|depart(?:ure|ed)|left(?:\s+(?:the\s+)?(?:house|home|apartment|residence|school|site|hospital|office|session)\s+at)?|out(?=\s*[:|\t]))\b{_GAP}{{1,2}}+"
     rf"(?:{_TIME.format(n=1)}|(?P<mil1>[01]\d[0-5]\d|2[0-3][0-5]\d))(?![\d/%])",
     re.IGNORECASE,
 )
@@ -150,7 +150,8 @@ _DURATION = Pattern(  # ahead of all a number with an h or m behind it: most wor
 _LABELLED_NUMBER = Pattern(
     r"\b(?:(?:total|session|service|contact|face[- ]to[- ]face|psychotherapy|therapy|direct|billable)\s+(?:time|minutes|mins?|length|duration)"
     r"|duration|length of (?:session|service|contact|visit))\s*(?:of (?:session|service))?\s*\((?:in )?min(?:ute)?s?\.?\)\s*[:=|]?\s*(?P<n>\d{1,4})\b(?!\s*[:/.]\d)"
-    r"|\b(?:total|session|service|contact|direct|face[- ]to[- ]face|psychotherapy)\s+minutes(?: of (?:session|service))?\s*[:=|]\s*(?P<n2>\d{1,4})\b(?!\s*[:/.]\d)",
+    r"|\b(?:total|session|service|contact|direct|face[- ]to[- ]face|psychotherapy)\s+minutes(?: of (?:session|service))?\s*[:=|]?\s*(?P<n2>\d{1,4})\b(?!\s*[:/.]\d)"
+    r"|\b(?:total(?: time)?|duration|length(?: of session)?)\s*[:=|]\s*(?P<hh>\d{1,2}):(?P<mm>[0-5]\d)\b(?!\s*(?:[ap]\.?m|-|to\b))",
     re.IGNORECASE,
 )
 _DATE = Pattern(
@@ -171,7 +172,7 @@ _OF_DATE = re.compile(
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 _NEVER_COUNTS = Pattern(
-    r"\b(?:document(?:ing|ation)|charting|paperwork|writing (?:the |this |up )?(?:note|report)|note[- ]writing|travel(?:led|ing)?|driv(?:e|ing)|drove"
+    r"\b(?:non[- ]?billable|document(?:ing|ation)|charting|paperwork|writing (?:the |this |up )?(?:note|report)|note[- ]writing|travel(?:led|ing)?|driv(?:e|ing)|drove"
     r"|transport(?:ed|ing|ation)?|wait(?:ed|ing)?|scheduling|supervision|staff meeting|voicemail|no[- ]?show|asleep|lunch|meals?)\b",
     re.IGNORECASE,
 )
@@ -204,7 +205,7 @@ _APART = Pattern(
 )
 _LABEL_BEFORE = Pattern(
     r"(?:(?:total|session|service|contact|visit|encounter|face[- ]to[- ]face|psychotherapy|therapy|treatment|direct|billable|actual|counseling|group)\s+(?:\w+\s+){0,2}?(?:time|length|duration|minutes)"
-    r"|time on [^.\n;:]{3,60}|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|\t]|\bis\b|\bwas\b|\bof\b)\s*$"
+    r"|time on [^.\n;:]{3,60}|duration|length(?: of (?:the )?(?:session|service|visit|contact|group|meeting|interview|assessment))?|time(?: spent(?: [\w-]+){0,4})?|total|billable)\s*(?:\([^)\n]{0,40}\))?\s*(?:of (?:session|service|contact|psychotherapy))?\s*(?:[:=|\t]|\bis\b|\bwas\b|\bof\b)\s*$"
     r"|(?:\btime in\s+)?\b(?:psychotherapy|therapy|counseling|face[- ]to[- ]face)\s+$"
     r"|^\W*total (?:session |service |contact |face[- ]to[- ]face )?(?:time|minutes|duration)\s+$",
     re.IGNORECASE,
@@ -248,11 +249,32 @@ _SESSION_LABEL = Pattern(
 _BARE_LABEL = Pattern(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between))?\s*[:|]?\s*$", re.IGNORECASE)
 
 # a plan's or a payer's minutes, not the session's
+_THEY = r"(?:client|patient|pt|ct|he|she|they)"
 _AIMED = Pattern(r"\b(?:planned|scheduled|frequency|target|goal|objective|authoriz\w*)\b", re.IGNORECASE)
-_LEFT = Pattern(
-    r"\b(?:(?:client|patient|pt|ct|he|she|they)\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early|was out of the room)(?! at the end| calm| smil)"
-    r"|connection (?:was )?(?:lost|dropped)|(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d|joined (?:the )?(?:session|video|call) (?:late|at \d)"
-    r"|\b(?:client|patient|pt|ct|he|she|they)\s+(?:was|were|arrived|came|joined|showed up|logged (?:on|in)|connected)\s+(?:(?:about |approximately )?(?P<late>\d{1,3})[ -]*min(?:ute)?s? |(?:a (?:few|little|bit) |several |very |\w+ minutes )*)late\b(?! (?:on|with|in|fees?|at night|(?:to|for) (?!(?:the |this |today's |our |group |family )*(?:session|appointment|visit|group|meeting|contact)))))",
+_ABOUT = r"(?:about |approximately |some )?"
+_CAME_OR_WENT = (
+    rf"{_THEY}\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early(?! from)|was out of the room)(?! at the end| calm| smil)",
+    rf"{_THEY}\s+(?:left|ended|stopped|finished) {_ABOUT}\d{{1,3}}[ -]*min(?:ute)?s? early\b",
+    rf"{_THEY}\s+(?:asked|had|needed|chose|wanted) to (?:leave|end|stop) (?:{_ABOUT}\d{{1,3}}[ -]*min(?:ute)?s? )?(?:early\b|at \d)",
+    r"connection (?:was )?(?:lost|dropped)|joined (?:the )?(?:session|video|call) (?:late|at \d)",
+    r"(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d",
+    r"(?:session|visit|appointment|contact) (?:was )?(?:ended|stopped|cut|terminated|started|began) (?:early|short|late)\b",
+    # late, and no word before or behind it says for what else
+    rf"(?:{_THEY}\s+(?:was|were|ran|(?:was|is) running|arrived|came|joined|showed up|logged (?:on|in)|connected)|(?:^|(?<=[.;\n] ))arrived)\s+"
+    rf"(?:{_ABOUT}{_NUMBER}[ -]*min(?:ute)?s? |(?:a (?:few|little|bit) |several |very )*)late\b"
+    r"(?! (?:on|with|in|again|picking|because|last|twice|fees?|at night|(?:to|for) (?!(?:the |this |today's |our |group |family )*(?:session|appointment|visit|group|meeting|contact))))",
+)
+_LEFT = Pattern(rf"\b(?:{'|'.join(_CAME_OR_WENT)})", re.IGNORECASE | re.MULTILINE)
+_OWN_AFFAIR = Pattern(  # the client's, not this contact
+    r"\b(?:client|patient|pt|ct|he|she|they)\s+(?:had|met|attended|received|completed|saw|visited)\b[^.;\n]{0,40}$",
+    re.IGNORECASE,
+)
+_WITH_OTHERS = Pattern(
+    r"\b(?:with|from) (?:his|her|their|an?|the) (?:pcp|doctor|lawyer|attorney|probation|dentist|psychiatrist|daughter|son|friend|sponsor|boss|teacher)|\bcourt\b|\blawyer\b|\bpcp\b|\b(?:from|with) dr\b|\bphysical therapy\b",
+    re.IGNORECASE,
+)
+_NO_SESSION = Pattern(
+    r"\b(?:rescheduled|moved|changed) (?:to|for)\s*$|\bnot an?\s*$|\b(?:panic|tantrum|argument|meltdown|seizure)\b[^.;\n]{0,30}$",
     re.IGNORECASE,
 )
 _NEARBY = re.compile(r"[,()+]|\s-\s|\band\b|\bplus\b", re.IGNORECASE)
@@ -267,7 +289,7 @@ _BOUND = Pattern(  # no more than the time that follows, and nobody knows how mu
 _REPEATED = Pattern(r"^\W*(?:\w+\W+){0,2}?(?:x\s?[2-9]|twice|(?:two|three|four|several) times)\b", re.IGNORECASE)
 # "began", "ended": of the contact, or of what the client tells of?
 _TOLD = re.compile(
-    r"(?:start(?:ed|s)|beg[au]n|begins|commenced|opened|arrived|joined|connected|logged|stop(?:ped|s)|end(?:ed|s)|finished|conclud\w+"
+    r"(?:start(?:ed|s)|beg[au]n|begins|commenced|opened|arrived|joined|connected|logged|came|showed|got|checked|reconnected|resumed|terminated|hung|walked|cut|dropped|stop(?:ped|s)|end(?:ed|s)|finished|conclud\w+"
     r"|completed|closed|departed|left)\b(?!\s*[:=|\t])",
     re.IGNORECASE,
 )
@@ -276,11 +298,11 @@ _TOLD_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _REPORTED = Pattern(
-    r"\b(?:that|sa(?:id|ys)|report(?:ed|s)|stat(?:ed|es)|told|tells|shared?s?|describe[ds]?|recall(?:ed|s)|explain(?:ed|s)|recounted|according to)\b",
+    r"\b(?:that|sa(?:id|ys)|report(?:ed|s)|stat(?:ed|es)|told|tells|shared?s?(?! (?:an?|the|some|his|her) )|describe[ds]?|recall(?:ed|s)|explain(?:ed|s)|recounted|according to)\b",
     re.IGNORECASE,
 )
-_WHO = r"(?:we|i|staff|writer|therapist|clinician|counsell?or|provider|worker|manager|facilitator|client|patient|pt|ct|member|consumer|individual|he|she|they|it)"
-_WHAT = r"(?:session|service|contact|visit|group|meeting|encounter|appointment|interview|assessment|evaluation|intake|treatment|psychotherapy|therapy|counseling|telehealth|call|class|training|activity)"
+_WHO = r"(?:we|i|chw|qmh[sp]|cps|qp|peer|coach|mentor|specialist|aide|tech(?:nician)?|nurse|advocate|navigator|staff|writer|therapist|clinician|counsell?or|provider|worker|manager|facilitator|client|patient|pt|ct|member|consumer|individual|he|she|they|it)"
+_WHAT = r"(?:time|sessions?|services?|lesson|outing|practice|teaching|skills?(?: \w+)?|rehab(?:ilitation)?|zoom|video(?: link)?|time together|contact|visit|group|meeting|encounter|appointment|interview|assessment|evaluation|intake|treatment|psychotherapy|therapy|counseling|telehealth|call|class|training|activity)"
 _OF_CONTACT = Pattern(
     rf"\b(?:{_WHO}|{_WHAT})(?:\s+(?:was|were|is|has|had|then|also|both|and))*\W*$|^\W*(?:\w+\W+){{0,4}}{_WHAT}\b",
     re.IGNORECASE,
@@ -365,7 +387,11 @@ def _restating(text: str, duration: Duration, just_before: list[ClockRange]) -> 
     """A duration right behind a session's clock times, as in "14:00-14:45 (45 minutes)", restates them."""
     if duration.role in _OTHERS:
         for each in just_before:
-            if each.role is Role.SESSION and _RESTATES.fullmatch(text[each.span[1] : duration.span[0]]):
+            if (
+                each.role is Role.SESSION
+                and each.end is not None
+                and _RESTATES.fullmatch(text[each.span[1] : duration.span[0]])
+            ):
                 return replace(duration, role=Role.SESSION)
     return duration
 
@@ -376,15 +402,23 @@ def unclear_interruption(folded: Folded, statements: tuple[TimeStatement, ...]) 
         before, after = sentence(folded.text, match.span())
         start, end = match.start() - len(before), match.end() + len(after)
         said = any(start <= each.span[0] < end and each.role not in _OTHERS for each in statements)
-        if not said and not _allowed_for(match["late"], statements):
+        if not (said or _REPORTED.search(before) or _allowed_for(match[0].lower(), f"{match[0]}{after}", statements)):
             return match.span()
     return None
 
 
-def _allowed_for(late: str | None, statements: tuple[TimeStatement, ...]) -> bool:
-    """Whether the session's start is no appointment's time, and is one less the minutes by which the client was late."""
-    starts = [s.start for s in statements if isinstance(s, ClockRange) and s.role is Role.SESSION]
-    return late is not None and len(starts) == 1 and starts[0] % 15 != 0 and (starts[0] - int(late)) % 15 == 0
+_A_TIME = re.compile(r"\b(\d{1,2}):([0-5]\d)\b")
+
+
+def _allowed_for(said: str, told: str, statements: tuple[TimeStatement, ...]) -> bool:
+    """Whether the session's start, or its stop, is when the client came or left: the time that is told, or no appointment's."""
+    sessions = {(s.start, s.end) for s in statements if isinstance(s, ClockRange) and s.role is Role.SESSION and s.end}
+    late, early = "late" in said, "early" in said or "short" in said
+    if len(sessions) != 1 or not (late or early):
+        return False
+    ((start, end),) = sessions
+    edge = start if late else end or 0
+    return edge % 15 != 0 or edge % 720 in {(60 * int(h) + int(m)) % 720 for h, m in _A_TIME.findall(told)}
 
 
 def line_of(text: str, span: tuple[int, int]) -> int:
@@ -514,7 +548,7 @@ def _labelled_pairs(folded: Folded, taken: _Taken, dates: _Dates, all_stops: Seq
         elif last and half is HalfDay.STATED and last[1] is HalfDay.OPEN and ends is not None and ends < begins:
             ends += 720
         role = _role_of_clock(folded, (begin, end), labelled=True)
-        yield ClockRange((begin, stop.end() if stop else end), begins, ends, half, role, dates.over(begin))
+        yield ClockRange((begin, stop.end() if stop else end), begins, ends, half, role, dates.over(end))
 
 
 def _durations(folded: Folded) -> Iterator[Duration]:
@@ -522,7 +556,9 @@ def _durations(folded: Folded) -> Iterator[Duration]:
     for match in _looked_at(_LABELLED_NUMBER, folded):
         taken.add(match.span())
         clause = _Clause(folded, match.span())
-        yield clause.duration(int(match["n"] or match["n2"]), Role.SESSION)
+        yield clause.duration(
+            int(match["hh"]) * 60 + int(match["mm"]) if match["hh"] else int(match["n"] or match["n2"]), Role.SESSION
+        )
     for match in _looked_at(_DURATION, folded):
         if match.span() in taken:
             continue
@@ -530,7 +566,14 @@ def _durations(folded: Folded) -> Iterator[Duration]:
         yield clause.duration(_minutes_of(match), _role_of_duration(folded.text, clause))
 
 
-_PSYCHOTHERAPY = Pattern(r"\b(?:psycho)?therapy\b", re.IGNORECASE)
+_PSYCHOTHERAPY = Pattern(
+    r"\bpsychotherapy\b|(?<!physical )(?<!occupational )(?<!speech )(?<!light )(?<!music )(?<!group )(?<!respiratory )\btherapy\b",
+    re.IGNORECASE,
+)
+_NOT_GIVEN = Pattern(
+    r"\b(?:declin\w+|refus\w+|offer(?:s|ed)?|order(?:s|ed)?|needs?|benefit|not (?:provided|done|given|performed)|no psychotherapy|sees|attends|continues?|receiv(?:es|ing)|covers?|yesterday\S*|therapist|school|group|by (?:[A-Z]\b|dr\b)|with (?:dr\b|an? |LCSW|therapist)|combined|or less|\[ ?\])",
+    re.IGNORECASE,
+)
 
 
 def _minutes_of(duration: Match) -> int:
@@ -633,12 +676,26 @@ class _Clause:
         if not cut and _PSYCHOTHERAPY.bit & self._ruled_out:
             return Duration(self.span, minutes, role)
         beside = self._part(f"{before[-80:]} {self._words} {after[:40]}", cut=cut)
-        return Duration(self.span, minutes, role, of_psychotherapy=bool(_PSYCHOTHERAPY.search(beside)))
+        return Duration(
+            self.span,
+            minutes,
+            role,
+            of_psychotherapy=bool(_PSYCHOTHERAPY.search(beside))
+            and not _NOT_GIVEN.search(beside)
+            and not _BOUND.search(self.before),
+        )
+
+
+_OF_RECORD = re.compile(
+    r"\b(?:notes?|documentation|charts?|forms?|paperwork|reports?|shift|pain|symptoms?)\W*$", re.IGNORECASE
+)
 
 
 def _of_contact(folded: Folded, told: Match) -> bool:
     """Whether what "began" or "ended" is the contact, and not something that the client tells of."""
     text, span = folded.text, told.span()
+    if _OF_RECORD.search(text, max(0, span[0] - 40), span[0]):
+        return False
     if not _TOLD.match(text, *span):
         return True
     before, _ = sentence(text, span)
@@ -668,6 +725,8 @@ def _role_of_clock(folded: Folded, span: tuple[int, int], *, labelled: bool = Fa
         return Role.INTERRUPTION
     if clause.near(_NEVER_COUNTS):
         return Role.NOT_COUNTABLE
+    if _of_somebody_else(clause):
+        return Role.OTHER
     before, line = clause.before, text[line_of(text, span) : span[0]]
     weekday = clause.has(_WEEKDAY) and not _DATE.search(line)
     if weekday or _ELSEWHERE.search(clause.nearest[0] if labelled else before):
@@ -681,8 +740,23 @@ def _role_of_clock(folded: Folded, span: tuple[int, int], *, labelled: bool = Fa
     return Role.SESSION if heads_line and stands_alone else Role.OTHER
 
 
+def _of_somebody_else(clause: _Clause) -> bool:
+    """A visit of the client's with others, an appointment's new time, an attack: no time of this contact."""
+    own = _OWN_AFFAIR.search(clause.before) and clause.has(_WITH_OTHERS)
+    return bool(own or _NO_SESSION.search(clause.before))
+
+
+_NOT_TICKED = re.compile(r"(?:\[[ \t]?\]|\([ \t]\)|[\u2610\u25a1])[^\[(\u2610\u2611\u2612\u25a1\n]*$")
+_NAME_OF_CODE = re.compile(r"\b908(?:3[2-8])\b[^\n.;]{0,40}$")
+
+
 def _role_of_duration(text: str, clause: _Clause) -> Role:
-    if _in_quotation(text, clause.span[0]):
+    if (
+        _in_quotation(text, clause.span[0])
+        or _of_somebody_else(clause)
+        or _NOT_TICKED.search(clause.before.text)
+        or _NAME_OF_CODE.search(text, line_of(text, clause.span), clause.span[0])
+    ):
         return Role.ANOTHER
     before, after = clause.before, clause.after
     if clause.near(_NEVER_COUNTS):

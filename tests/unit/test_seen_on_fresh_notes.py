@@ -172,6 +172,20 @@ def test_time_that_never_counts_in_brackets_is_not_billed(prove: Prove, words: s
         "Client logged on at 2:20 PM.",
         "Client was 20 minutes late for the session.",
         "Pt joined late.",
+        "Client left 15 minutes early.",
+        "Client asked to end 15 minutes early.",
+        "Client had to leave at 2:40 PM.",
+        "Session ended early.",
+        "Session was cut short at 2:35.",
+        "Session terminated at 2:40 PM.",
+        "Client walked out at 2:40 PM.",
+        "Client hung up at 2:40 PM.",
+        "Client came in at 2:20 PM.",
+        "Client showed up at 2:20 PM.",
+        "Client checked in at 2:20 PM.",
+        "Client ran 20 minutes late.",
+        "Session started late, at 2:20 PM.",
+        "Arrived 20 min late.",
     ],
 )
 def test_time_before_a_late_client_came_is_not_billed(prove: Prove, words: str) -> None:
@@ -189,6 +203,16 @@ def test_time_before_a_late_client_came_is_not_billed(prove: Prove, words: str) 
         "2:00 PM - 3:00 PM. Afterwards client connected at 3:00 PM with her sponsor.",
         "2:00 PM - 3:00 PM. Client said she was 20 minutes late to work on Monday.",
         "2:00 PM - 3:00 PM. Client was late on rent.",
+        "2:00 PM - 3:00 PM. Client was late picking up her son.",
+        "2:00 PM - 3:00 PM. He was late again for his shift and got a warning.",
+        "2:00 PM - 3:00 PM. Client reports that her boss said she was late.",
+        "2:05 PM - 3:00 PM. Client arrived late (2:05 PM).",
+        "2:05 PM - 3:00 PM. Client arrived at 2:05 PM, five minutes late.",
+        "2:00 PM - 3:00 PM. Client finished work at 2:30 AM last night.",
+        "2:00 PM - 3:00 PM. Client left home at 2:15 AM.",
+        "2:00 PM - 3:00 PM. Client left early from work on Monday.",
+        "2:04 PM - 2:58 PM. Client arrived late; session was shortened.",
+        "2:04 PM - 2:58 PM. Session ended early.",
     ],
 )
 def test_a_start_that_is_the_arrival_stands(prove: Prove, time: str) -> None:
@@ -204,6 +228,22 @@ def test_a_start_that_is_the_arrival_stands(prove: Prove, time: str) -> None:
         "Panic attack began at 1:10 PM on the bus.\nSession ended at 2:45 PM.",
         "Client said the argument began at 1:30 PM.\nStop time: 2:45 PM",
         "Start time: 1:30 PM. The session was short; client said that the fight at home ended at 3:45 PM.",
+        "Start time: 2:00 PM\nNote completed: 3:00 PM",
+        "Start time: 2:00 PM\nDocumentation completed: 3:00 PM",
+        "Start time: 2:00 PM\nShift ended: 3:00 PM",
+        "Note started: 2:00 PM\nNote completed: 3:00 PM",
+        "90837 - Psychotherapy, 60 minutes with patient",
+        "CPT 90837 (60 min psychotherapy).",
+        "[ ] 60 min psychotherapy",
+        "( ) 60 minutes individual session",
+        "Client had a 60 minute visit with her PCP.",
+        "Client had 60 minutes of physical therapy.",
+        "Client received 60 minutes of psychotherapy from Dr. Lee.",
+        "Client met with her lawyer 1:00-2:15 PM.",
+        "Client attended court 9:00 AM - 10:00 AM.",
+        "Session rescheduled to 1:00-2:00 PM.",
+        "Panic attack lasted 60 minutes in total.",
+        "Not a 60-minute session.",
     ],
 )
 def test_what_began_or_ended_in_the_clients_story_is_no_session_time(prove: Prove, time: str) -> None:
@@ -222,6 +262,16 @@ def test_what_began_or_ended_in_the_clients_story_is_no_session_time(prove: Prov
         "Began at 2:00 PM, ended at 3:00 PM.",
         "Group therapy session started: 2:00 PM | ended: 3:00 PM",
         "Writer arrived at 2:00 PM. Writer left the home at 3:00 PM.",
+        "Time started 2:00 PM Time ended 3:00 PM",
+        "CHW arrived at 2:00 PM, left at 3:00 PM.",
+        "QMHS arrived 2:00 PM and left 3:00 PM.",
+        "Peer support specialist arrived at 2:00 PM and departed at 3:00 PM.",
+        "Services began at 2:00 PM and ended at 3:00 PM.",
+        "Our time together began at 2:00 PM and ended at 3:00 PM.",
+        "Client shared a snack and we began at 2:00 PM, ending at 3:00 PM.",
+        "Start: 03/02/2026 2:00 PM\nStop: 03/02/2026 3:00 PM",
+        "Start time: 03/02/2026 14:00\nStop time: 03/02/2026 15:00",
+        "CPT: 90837 (Psychotherapy, 53 min with patient)\nTime: 2:00 PM - 3:00 PM",
     ],
 )
 def test_a_session_told_in_verbs_has_its_time(prove: Prove, time: str) -> None:
@@ -240,6 +290,17 @@ def test_a_session_told_in_verbs_has_its_time(prove: Prove, time: str) -> None:
         "Plan: RTC 2 weeks for 45 minutes therapy.",
         "Last visit: 45 min of psychotherapy.",
         "Referred to LCSW for 60 minutes of weekly therapy.",
+        "Psychotherapy: just under 38 minutes.",
+        "Psychotherapy time: less than 38 minutes.",
+        "Physical therapy 45 minutes this morning.",
+        "Light therapy 45 minutes.",
+        "Group therapy 45 min at day program today.",
+        "Client sees LCSW for 45-minute therapy.",
+        "Continue psychotherapy 45 min with LCSW.",
+        "Offered 45 minutes of psychotherapy; declined.",
+        "Psychotherapy 45 minutes not provided today.",
+        "Order: psychotherapy 45 minutes.",
+        "Total time 45 minutes, E/M and psychotherapy combined.",
     ],
 )
 def test_psychotherapy_of_another_day_is_not_this_visits(prove: Prove, words: str) -> None:
@@ -284,6 +345,7 @@ def test_half_an_hour_is_thirty_minutes(prove: Prove) -> None:
     [
         "First session 9:00 AM - 9:30 AM.\nSecond session 2:00 PM - 2:30 PM.",
         "Client attended process group this morning 10:00-11:00 AM with J. Smith. Individual session: 2:00-2:30 PM",
+        "Individual session 2:00-2:30 PM\nGroup session 2:30-3:00 PM",
     ],
 )
 def test_two_sessions_of_a_day_are_not_one_longer_session(prove: Prove, time: str) -> None:
@@ -314,6 +376,16 @@ Signed by Dana Whitfield, LCSW
         "Client unavailable today. Mother reported on the week.",
         "Pt stayed home sick. Mother attended in her place.",
         "Mom present by herself. Client at grandparents.",
+        "Client present: No",
+        "Client: not present",
+        "Client (absent).",
+        "Client not in attendance.",
+        "Only mother attended.",
+        "Parents seen alone.",
+        "The child did not attend.",
+        "Client was unable to attend.",
+        "Collateral session with mother.",
+        "Client could not attend due to illness.",
     ],
 )
 def test_a_client_who_was_not_in_the_room_was_not_treated(prove: Prove, presence: str) -> None:
@@ -331,6 +403,18 @@ def test_a_client_who_was_not_in_the_room_was_not_treated(prove: Prove, presence
         "Client said that she stayed home sick from school on Monday.",
         "Client refused to come in with his mother last year, and today he took part in the whole session.",
         "Client reported that her father was unavailable today.",
+        "Client was home. Husband present in next room.",
+        "Client reported that her mother was alone for the holidays.",
+        "Client is sad that grandmother was by herself when she died.",
+        "Client sat in the waiting room calmly before the session.",
+        "Client was unavailable by phone last week.",
+        "Client did not participate in the session's homework.",
+        "Client is at school (grade 5), seen there by therapist.",
+        "Client is in school and doing well.",
+        "Client was in the hospital last month.",
+        "Client was absent from work on Friday.",
+        "Client did not come home on Saturday.",
+        "Client gave consent for collateral contact with her sister.",
     ],
 )
 def test_a_client_who_tells_of_absence_was_there(prove: Prove, presence: str) -> None:
@@ -359,6 +443,22 @@ def test_a_clinics_abbreviations_for_no_show_are_read(book: Codebook, words: str
         ("Previous GAD-7 was 18; PCL-5 on 01/05/2026 was 40.", 1),
         ("Baseline GAD-7 score: 17.", 1),
         ("GAD-7 on 03/02/2026 was 12.", 2),
+        ("GAD-7 in January was 12.", 1),
+        ("GAD-7 (Feb 2): 12.", 1),
+        ("GAD-7 was 12 six weeks ago.", 1),
+        ("GAD-7 at PCP was 12.", 1),
+        ("GAD-7 per chart: 12.", 1),
+        ("Mother's GAD-7: 12.", 1),
+        ("GAD-7 goal of 5.", 1),
+        ("GAD-7 score ranges: 0-4 minimal, 5-9 mild.", 1),
+        ("GAD-7 at 3:00 PM.", 1),
+        ("GAD-7: incomplete, 3 of 7 items", 1),
+        ("GAD-7 not repeated, was 12.", 1),
+        ("GAD-7: 12, down from 18 last visit.", 2),
+        ("GAD-7 today 12, prior 15.", 2),
+        ("GAD-7: 12 (prior 15 on 02/02/2026).", 2),
+        ("GAD-7 completed at intake today: 12.", 2),
+        ("GAD-7: 12, next due 04/2026.", 2),
     ],
 )
 def test_an_instrument_of_another_day_is_no_unit_of_this(prove: Prove, words: str, units: int) -> None:
@@ -388,6 +488,8 @@ Signed by Tobias Renner, QMHS
         "Client also receives individual therapy weekly with D. Whitfield.",
         "Individual session offered if needed.",
         "Referred for individual psychotherapy.",
+        "[x] Group [ ] Individual",
+        "[ ] Individual session [x] Group session",
     ],
 )
 def test_a_group_is_a_group_whatever_else_the_client_receives(prove: Prove, words: str) -> None:
@@ -412,6 +514,10 @@ def test_a_group_is_a_group_whatever_else_the_client_receives(prove: Prove, word
         "Encounter Date/Time: 02/23/2026",
         "Date seen: 02/23/2026",
         "Appointment Date: 02/23/2026",
+        "Date of Service 03/01/2026",
+        "DOS- 03/01/2026",
+        "DOS = 03/01/2026",
+        "Dates of service: 03/01/2026",
     ],
 )
 def test_another_date_of_service_holds_however_it_is_written(prove: Prove, words: str) -> None:
@@ -429,6 +535,10 @@ def test_another_date_of_service_holds_however_it_is_written(prove: Prove, words
         "DOS: 03.02.2026",
         "Service Date/Time: 2026-03-02 14:00",
         "Next appointment date: 03/09/2026",
+        "Upcoming session date: 03/09/2026",
+        "PCP appointment date: 03/20/2026",
+        "First session date: 01/05/2026",
+        "Followup visit date: 03/09/2026",
         "Date of Service: March 2nd, 2026",
     ],
 )
@@ -451,6 +561,16 @@ def test_the_visits_own_date_holds_nothing(prove: Prove, words: str) -> None:
         "Draft - to be signed by Helen Marsh, MD",
         "Unsigned. Will be signed by Helen Marsh, MD",
         "Client signed by proxy",
+        "Signature: N/A",
+        "Signature: none",
+        "Signed by: n/a",
+        "Electronically signed by: <provider>",
+        "Preliminary - not signed by Helen Marsh, MD",
+        "This note has not been signed by Helen Marsh",
+        "Last note was signed by Helen Marsh, MD on 02/20/2026",
+        "ROI signed by Maria Lopez",
+        "Supervisor signature: Helen Marsh, MD",
+        "/s/ Rosalba Fontanella (client)",
     ],
 )
 def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
@@ -467,6 +587,16 @@ def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
         "/s/ Helen Marsh, MD",
         "Patient signature: Rosalba Fontanella\nSigned by Helen Marsh, MD",
         "Client agrees with the plan. Electronically signed by Helen Marsh, MD on 03/02/2026",
+        "Electronically signed by Dana Whitfield, LCSW - 03/02/2026 3:05 PM; patient portal release: yes",
+        "Patient Name: R F   Signed by: Dana Whitfield, LCSW",
+        "Client signature: R F     Clinician signature: Dana Whitfield",
+        "All required fields complete, electronically signed by Dana Whitfield",
+        "Draft finalized and signed by Dana Whitfield",
+        "Signed: Dana Whitfield, LCSW. Co-signature not required.",
+        "[Electronically signed by Dana Whitfield, LCSW]",
+        "Signature:\nDana Whitfield, LCSW",
+        "/es/ Dana Whitfield, LCSW",
+        "Parent Partner signature: Dana Whitfield",
     ],
 )
 def test_the_authors_signature_is_one(closing: str) -> None:
@@ -526,3 +656,31 @@ def test_a_refused_line_lends_no_minutes(prove: Prove) -> None:
     assert alone.line is not None
     assert beside.line is not None
     assert beside.line.units == alone.line.units == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Total time: 0:45", "Duration: 00:45", "Total minutes 45", "Billable: 45 min", "Non-billable: 15 min"],
+)
+def test_a_total_in_any_form_is_laid_beside_the_clock(prove: Prove, words: str) -> None:
+    """An hour by the clock and three quarters by the total do not make four units."""
+    (verdict,) = prove(skills_training(f"Start time: 2:00 PM\nStop time: 3:00 PM\n{words}"), asked("H2014", 4)).verdicts
+    assert verdict.outcome is Outcome.HELD
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "words", ["Modality: telephone (no video)", "Video failed, switched to phone for the session."]
+)
+def test_a_telephone_contact_is_no_video_contact(book: Codebook, words: str) -> None:
+    """What the note says of video is that there was none."""
+    (reading,) = read_notes(a_visit(a_note(f"Progress note\n{words}\nClient spoke of worry.\n")), book).values()
+    assert reading.telephone is not None
+    assert reading.video is None
+
+
+@pytest.mark.parametrize("words", ["Patient did not appear anxious.", "Client did not present with suicidal thoughts."])
+def test_what_a_client_did_not_show_is_no_absence(book: Codebook, words: str) -> None:
+    """A mental status is told of somebody who was there."""
+    (reading,) = read_notes(a_visit(a_note(f"Progress note\n{words}\n")), book).values()
+    assert reading.no_service is None
