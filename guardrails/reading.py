@@ -174,19 +174,17 @@ _SCORED = Pattern(
     re.IGNORECASE,
 )
 
-_ANOTHER_DAYS = Pattern(
-    r"\b(?:due|next|last|previous(?:ly)?|prior|baseline|initial|intake|admission|will|repeat(?:ed)? (?:in|at|on)|history of)\b",
+_ANOTHER_SCORE = re.compile(  # another day's, somebody else's, or none that was reached
+    r"\b(?:due|next|last|previous(?:ly)?|prior|earlier|ago|baseline|initial|intake|admission|start of|will|not repeated|repeat(?:ed)? (?:in|at|on)|history of"
+    r"|outside|per (?:chart|pcp)|(?:by|at) (?:the )?pcp|goal|target|ranges?|reduce|(?:mother|father|parent|spouse|partner)'?s"
+    r"|(?:in|from) (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|spring|summer|fall|winter)\w*)\b|\([ ]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
     re.IGNORECASE,
 )
-_COMPARED = re.compile(
-    r"\s*[,;(-]\s*(?:down|up|improved|decreased|increased|prior|previous(?:ly)?|was|next|(?:will |to )?repeat|patient|client|vs)\b.*",
+_COMPARED_WITH = re.compile(  # behind a score, with which this one is compared
+    r"\s*[,;(-]\s*(?:down|up|improved|decreased|increased|prior|previous(?:ly)?|was|next|(?:will |to )?repeat|vs)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
 _TODAY = re.compile(r"\b(?:today|this (?:visit|session))\b(?!'s)", re.IGNORECASE)
-_NEAR_DAY = re.compile(
-    r"\b(?:ago|outside|earlier|fall|winter|spring|summer|goal|target|ranges?|reduce|per (?:chart|pcp)|(?:by|at) (?:the )?pcp|not repeated|start of|mother'?s|father'?s|spouse'?s|parent'?s|(?:in|from) (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*)\b|[(] ?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\w*",
-    re.IGNORECASE,
-)
 _MOST_NAMED = 200  # mentions of one instrument that are looked at
 _LINE = re.compile(r"^[^\S\n]*+\S[^\n]*", re.MULTILINE)  # possessive: a megabyte of blanks is looked at once
 _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP family
@@ -623,13 +621,11 @@ def _instruments(folded: Folded, codebook: Codebook, on: date | None) -> Mapping
     def of_this_day(span: Span) -> bool:
         before, after = time_statements.sentence(text, span)
         scored = _SCORED.match(after)
-        rest = after[scored.end() :] if scored else ""
-        told = before[-40:] + after[: scored.end() if scored else 60] + _COMPARED.sub("", rest[:40])
-        if all(when == on for _, when in dates_in(told)) and _TODAY.search(told):
-            return True
-        return not (_ANOTHER_DAYS.search(told) or _NEAR_DAY.search(told)) and all(
-            when == on for _, when in dates_in(told)
-        )
+        ends = scored.end() if scored else 60
+        told = before[-40:] + after[:ends] + _COMPARED_WITH.sub("", after[ends : ends + 40])
+        if any(when != on for _, when in dates_in(told)):
+            return False
+        return bool(_TODAY.search(told)) or not _ANOTHER_SCORE.search(told)
 
     def with_score(name: str) -> Iterator[Span]:
         spans = (match.span() for match in islice(codebook.instruments[name].finditer(folded), _MOST_NAMED))
