@@ -83,7 +83,7 @@ _NOT_IN_THE_ROOM = (
 )
 _ABSENT = Pattern(rf"\b(?:{'|'.join(_NOT_IN_THE_ROOM)})", re.IGNORECASE)
 _GROUP = Pattern(
-    r"\[x\][ ]?group\b|\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:(?:a|the|this|today's) )?(?:\w+ ){0,3}group\b|\bwith (?:\w+ )?peers\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
+    r"\bgroup(?:(?<=\[x\] group)|(?<=\[x\]group))\b|\bgroup (?:size|session|of \d|of \w+ (?:clients|members|adults)|skills|format|setting|psychotherapy|therapy|note|members?|facilitat\w+|participants?|topic)\b|\b(?:in|attended|during|joined) (?:(?:a|the|this|today's) )?(?:\w+ ){0,3}group\b|\bwith (?:\w+ )?peers\b|\b\d+ (?:clients|group members|members|participants) (?:attended|present|were present)\b",
     re.IGNORECASE,
 )
 _INDIVIDUAL = Pattern(

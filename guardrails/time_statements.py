@@ -548,7 +548,8 @@ def _labelled_pairs(folded: Folded, taken: _Taken, dates: _Dates, all_stops: Seq
         elif last and half is HalfDay.STATED and last[1] is HalfDay.OPEN and ends is not None and ends < begins:
             ends += 720
         role = _role_of_clock(folded, (begin, end), labelled=True)
-        yield ClockRange((begin, stop.end() if stop else end), begins, ends, half, role, dates.over(end))
+        dated = dates.over(end if "/" in folded.text[begin:end] else begin)  # "Start: 03/02/2026 2:00 PM"
+        yield ClockRange((begin, stop.end() if stop else end), begins, ends, half, role, dated)
 
 
 def _durations(folded: Folded) -> Iterator[Duration]:
