@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 
-from guardrails import Proposal, Quoted, check, codebook, policies
+from guardrails import Proposal, Quoted, check, codebook, documentation, policies
 from guardrails.codebook import Codebook
 from guardrails.visit import Context, Note, NoteSet, Visit
 from guardrails.visit_status import LONGEST_READ
@@ -60,6 +60,9 @@ SHAPES = {
     "a client before blanks": "client" + " " * 1200,
     "a session before blanks": "session" + " " * 1200,
     "in before blanks": "in" + " " * 1200,
+    "signatures": "/s/ A",
+    "signatures without a name": "/es/ ",
+    "signatures of clients": "client signed by Dana ",
 }
 ASKED = (("H2014", "90834", "96127"), ("90791", "T1017", "99214"))
 
@@ -99,7 +102,11 @@ def seconds(book: Codebook, shape: str, length: int) -> float:
         started = time.perf_counter()
         check(visit, context, proposals, (), book, policy)
         slowest = max(slowest, time.perf_counter() - started)
-    return slowest
+    unsigned = text.removesuffix(end)
+    started = time.perf_counter()
+    documentation.has_signature(unsigned)
+    documentation.signed_at(unsigned, None)
+    return max(slowest, time.perf_counter() - started)
 
 
 def _visit(note: Note) -> Visit:

@@ -35,11 +35,12 @@ SIGNED_LATE = rule(
 )
 
 _NAME = (
-    r"(?!(?:n/?a|none|tbd|date|see|pending|awaiting|required|needed|proxy|client|patient|guardian|parent)\b)[A-Za-z]"
+    r"(?!(?:n/?a|none|tbd|date|see|pending|awaiting|required|needed|proxy)\b)"
+    r"(?!(?:client|patient|guardian|parent)\b(?! (?:partner|navigator|support|services|advocate|peer)\b))[^\W\d_]"
 )
 _SIGNATURE = re.compile(
-    rf"\b(?:electronically |digitally |e-?)?signed(?: and dated)?(?: electronically)? by\b[ \t:]*{_NAME}"
-    rf"|\b(?:e-?)?signature[ \t]*:[ \t]*{_NAME}|\bsignature[ \t]*:[ \t]*\n[ \t]*(?-i:[A-Z][\w.'-]+ [A-Z])|/e?s/[ \t]*{_NAME}",
+    rf"\b(?:electronically |digitally |e-?)?signed(?: and dated)?(?: electronically)? by\b[ \t:]*(?:{_NAME}|\n[ \t]*(?-i:[A-Z][\w.'-]+ [A-Z]))"
+    rf"|\b(?:e-?)?signature(?:/credentials)?[ \t]*:[ \t]*(?:{_NAME}|\n[ \t]*(?-i:[A-Z][\w.'-]+ [A-Z]))|/e?s/[ \t]*{_NAME}",
     re.IGNORECASE,
 )
 _SET_APART = re.compile(r"[.;|,\n\t]|  ")
@@ -48,7 +49,7 @@ _ANOTHERS = re.compile(  # right before: somebody else's signature, another pape
     r"|\b(?:not(?: yet)?(?: been)?|to be|will be|must be|pending|awaiting|needs?)\s*$|\bco-$",
     re.IGNORECASE,
 )
-_BY_ANOTHER = re.compile(r"[^\n(]{0,40}\((?:client|patient|guardian|parent|witness)\b", re.IGNORECASE)
+_BY_ANOTHER = re.compile(r"[^\n(]{0,40}\((?:client|patient|guardian|parent|witness)\s*\)", re.IGNORECASE)
 
 
 def _signatures(text: str) -> Iterator[re.Match[str]]:
@@ -64,17 +65,27 @@ def has_signature(text: str) -> bool:
     if any(_signatures(text)):
         return True
     closing = [line for line in text.splitlines() if line.strip()][-6:]
-    signed = [(line, match) for line in closing if (match := _SIGNING.search(line))]
-    return any(
-        not (_NOT_THE_AUTHORS.search(line, 0, match.end()) or _BY_ANOTHER.match(line, match.end()))
-        for line, match in signed
-    )
+    return any(_signs(words) for line in closing for words in _SENTENCES.split(line))
 
 
-_SIGNING = re.compile(r"(?i:\b(?:e-?)?sig(?:ned|nature|\.)?(?![\w/])|/e?s/)[^\n]*?\b[A-Z][a-z.]+,? [A-Z]")
+def _signs(words: str) -> bool:
+    """Whether a closing line's sentence signs in fewer words: "Signed: Dana Whitfield", "Dana Whitfield, LCSW, signed 03/02/2026"."""
+    match = _SIGNING.search(words)
+    if match is None or _BY_ANOTHER.match(words, match.end()):
+        return False
+    return not _NOT_THE_AUTHORS.search(words, 0, match.end())
+
+
+_SENTENCES = re.compile(r"\. |[;\t]|  ")
+
+
+_SIGNING = re.compile(
+    r"(?i:\b(?:e-?)?sig(?:ned|nature|\.)?(?!\w)|/e?s/)[^\n]{0,60}?(?:\b[A-Z][\w.]*,? [A-Z]|\b[A-Z]{2}\w+)|(?i:\bsigned:)[ ]?[a-z]+ [a-z]+"
+    r"|\b[A-Z][a-z]+ [A-Z][^\n]{0,40}, (?i:signed) \d"
+)
 _NOT_THE_AUTHORS = re.compile(
     r"_{3,}|<|\b(?:un-?signed|not|to be|will be|pending|awaiting|required|draft|needs?|proxy|roi|release|consent|last|previous|witness|supervisor|representative"
-    r"|client|patient|guardian|parent|mother|father|co-?sign\w*)\b",
+    r"|(?:client|patient|guardian|parent)(?! (?:partner|navigator|support|services|advocate|peer))|mother|father|co-?sign\w*)\b",
     re.IGNORECASE,
 )
 _SIGNED_ON = re.compile(
@@ -83,10 +94,14 @@ _SIGNED_ON = re.compile(
 )
 
 
+_LONGEST_CLOSING = 50_000  # characters in which the last signature is looked for
+
+
 def signed_at(text: str, zone: ZoneInfo | None) -> datetime | None:
     """When the last signature of a note says it was made, where it states date and time; local to the facility."""
-    signatures = list(_signatures(text))
-    match = _SIGNED_ON.search(text, signatures[-1].start(), signatures[-1].start() + 200) if signatures else None
+    text = text[-_LONGEST_CLOSING:]
+    last = max((signature.start() for signature in _signatures(text)), default=None)
+    match = _SIGNED_ON.search(text, last, last + 200) if last is not None else None
     if match is None or zone is None:
         return None
     hour = int(match["h"])

@@ -50,7 +50,7 @@ _PLACEHOLDER = re.compile(
 _OF_PLACEHOLDER = re.compile(r"\s*+(?=[.:_*\[{<NnTtPpDdSsXxCcWw-]|\Z)([^\n]*+)")  # a first line that may be one
 _NO_SERVICE = Pattern(
     r"\b(?:no[- ]?show(?:ed|s)?\b(?! (?:policy|fee|rate|risk))|(?:client|patient|pt|member|consumer|individual|he|she|they)\s+(?:did not|didn't|failed to) (?:attend|show|arrive|appear|present|keep)(?=[ ]*[.,;\n]| (?:up|for|today|(?:the |this |their |his |her |today's )?(?:appointment|session|visit))\b)"
-    r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit)|DNKA|NCNS|no call[,/ ]+no show|(?:client|patient|pt|member) DNA)\b|^[ \t]*DNA\b(?=[ ]?[-:.])",
+    r"|(?:client|patient|pt|member|he|she|they)\s+(?:had )?(?:cancel(?:l?ed)|called to cancel)|(?:appointment|session|visit) (?:was )?(?:cancel(?:l?ed)|missed)|missed (?:the |this |today's )?(?:appointment|session|visit)|DNKA|NCNS|no call[,/ ]+no show|(?:client|patient|pt|member) DNA(?! (?:test|result|sampl|kit)))\b|^[ \t]*DNA\b(?=[ ]?[-.])",
     re.IGNORECASE | re.MULTILINE,
 )
 _PAST = Pattern(
@@ -61,7 +61,7 @@ _CLIENT = r"(?:client|patient|pt|member)"
 _RELATIVE = r"(?:mother|mom|father|dad|parents?|wife|husband|spouse|partner|family|caregivers?|guardian|grandmother|grandfather|aunt|uncle)"
 _NOT_IN_THE_ROOM = (
     # somewhere else meanwhile
-    rf"{_CLIENT}\s+(?:stayed|remained|waited|sat) (?:out )?(?:in|at) (?:the )?(?:waiting (?:room|area)|lobby|car|hallway|reception)\b"
+    rf"{_CLIENT}\s+(?:stayed|remained|waited|sat) (?:out )?(?:in|at) (?:the )?(?:waiting (?:room|area)|lobby|car|hallway|reception)\b(?! (?:of|with (?:staff|mother|father|writer)|on|last)\b)"
     r"(?! (?:\w+ )?(?:before|until|prior to|for (?:\w+ ){0,2}minutes))",
     rf"{_CLIENT}\s+(?:stayed|remained) (?:at )?home\b[^.;\n]{{0,20}}[.;,]? {_RELATIVE}\b[^.;\n]{{0,12}}\b(?:attended|came|present|met)\b",
     rf"{_CLIENT}\s+(?:was|is) (?:at|in) (?:school|work|(?:the )?hospital|jail)\b"
@@ -69,14 +69,14 @@ _NOT_IN_THE_ROOM = (
     # not here
     rf"{_CLIENT}\s+(?:did not|didn't|declined to|refused to) (?:participate|take part|come in|come|attend|join)"
     r"(?=[ ]*[.,;\n]| today| (?:in )?(?:the |this |today's )?(?:session|visit|appointment)\b(?!'))",
-    rf"{_CLIENT}\s+(?:could not|was unable to|chose not to|was excused from) (?:attend|join|make it|the session)\b",
+    rf"{_CLIENT}\s+(?:could not|was unable to|chose not to|was excused from) (?:(?:attend|join|make it)(?=[ ]*[.,;\n]| (?:due|because|today|(?:to )?(?:the |this |today)\S* ?(?:session|visit|appointment))\b)|the session\b)",
     rf"{_CLIENT}\s+(?:(?:was|is) )?unavailable\b(?! (?:by|for|on|last|until|next))",
-    rf"{_CLIENT}[ ]*(?:[:(,-]|was\b|is\b)?[ ]*(?:not (?:present|here|there|with us|in attendance|in (?:the )?(?:room|session)|part of (?:the|this|today's) session)|absent|elsewhere)\b(?! (?:from|last|in))",
+    rf"{_CLIENT}[ ]*(?:[:(,-]|was\b|is\b)?[ ]*(?:not (?:present|here|there|with us|in attendance|in (?:the )?(?:room|session)|part of (?:the|this|today's) session)|absent|elsewhere)\b(?! (?:from|last|in|at first))",
     rf"{_CLIENT}\s+(?:present|attended|in attendance)[ ]*[:?][ ]*no\b",
-    r"(?:child|son|daughter|youth) (?:was not|wasn't|did not|didn't) (?:present|in the (?:room|session)|attend)\b(?! (?:to|home|school|class))",
+    r"(?:child|son|daughter|youth) (?:was not|wasn't|did not|didn't) (?:present|in the (?:room|session)|attend)\b(?! (?:to|home|school|class|practice|last))",
     # others alone
-    rf"{_RELATIVE} (?:attended|came|participated|(?:was |is |were )?present) (?:alone|by (?:herself|himself|themselves)|in (?:his|her|their|the (?:client|patient)'s) place|without (?:the )?{_CLIENT})\b",
-    rf"{_RELATIVE} (?:(?:was|were) )?seen alone\b|only (?:the )?{_RELATIVE} (?:attended|came|was present)\b|parents?[- ]only\b",
+    rf"{_RELATIVE} (?:attended|came|participated|(?:was |is |were )?present) (?:alone|by (?:herself|himself|themselves)|in (?:his|her|their|the (?:client|patient)'s) place|without (?:the )?{_CLIENT})\b(?! to the last)",
+    rf"{_RELATIVE} (?:(?:was|were) )?seen alone\b(?! (?:last|at the last))|only (?:the )?{_RELATIVE} (?:attended|came|was present)\b(?! to (?:the )?(?!session|visit))|parents?[- ]only\b",
     rf"met with (?:the )?{_RELATIVE}(?: and (?:mother|father|\w+))? (?:only|alone)\b",
     r"(?<!consent for )(?<!release for )collateral (?:(?:phone )?(?:call|contact)|session|visit)\b(?! with [^.;\n]{0,30}\b(?:planned|scheduled))",
     r"without (?:the )?(?:client|patient|pt) present\b|in (?:the )?(?:client|patient)'s absence\b",
@@ -133,7 +133,7 @@ _VIDEO = Pattern(
     re.IGNORECASE,
 )
 _TELEPHONE = Pattern(
-    r"\b(?:via|by|over|on|to) (?:the )?(?:tele)?phone\b(?! (?:book|number))(?! with (?:her|his|their|mother|PCP))|\bphone call with (?:the )?(?:client|patient|pt)\b|\baudio[- ]only\b|\b(?:telephone|phone) (?:session|visit|contact|encounter|service)\b|\b(?:modality|delivery|mode|setting|contact type)\s*[:|]\s*(?:tele)?phone\b|\btelephonic(?:ally)?\b",
+    r"\b(?:via|by|over|(?:spoke|talked|met|seen|session|contact)(?: \w+){0,4} on|switched to|moved to) (?:the )?(?:tele)?phone\b(?! (?:book|number))(?! with (?:her|his|their|mother|PCP))|\bphone call with (?:the )?(?:client|patient|pt)\b(?! (?:scheduled|planned))|\baudio[- ]only\b|\b(?:telephone|phone) (?:session|visit|contact|encounter|service)\b|\b(?:modality|delivery|mode|setting|contact type)\s*[:|]\s*(?:tele)?phone\b|\btelephonic(?:ally)?\b",
     re.IGNORECASE,
 )
 _IN_PERSON = Pattern(
@@ -175,13 +175,13 @@ _SCORED = Pattern(
 )
 
 _ANOTHER_SCORE = re.compile(  # another day's, somebody else's, or none that was reached
-    r"\b(?:due|next|last|previous(?:ly)?|prior|earlier|ago|baseline|initial|intake|admission|start of|will|not repeated|repeat(?:ed)? (?:in|at|on)|history of"
-    r"|outside|per (?:chart|pcp)|(?:by|at) (?:the )?pcp|goal|target|ranges?|reduce|(?:mother|father|parent|spouse|partner)'?s"
+    r"\b(?:due|next|last|previous(?:ly)?|prior|earlier|ago|baseline|initial|intake|admission|start of (?!(?:the |this |today's )?(?:session|visit))|will|not repeated|repeat(?:ed)? (?:in|at|on)|history of"
+    r"|outside|per (?:chart|pcp)|(?:by|at) (?:the )?pcp|goal|target|ranges|reduce|(?:mother|father|parent|spouse|partner)'?s"
     r"|(?:in|from) (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|spring|summer|fall|winter)\w*)\b|\([ ]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
     re.IGNORECASE,
 )
-_COMPARED_WITH = re.compile(  # behind a score, with which this one is compared
-    r"\s*[,;(-]\s*(?:down|up|improved|decreased|increased|prior|previous(?:ly)?|was|next|(?:will |to )?repeat|vs)\b.*",
+_COMPARED_WITH = re.compile(  # behind a score: what this one is compared with
+    r"\s*(?:[,;(|-]\s*(?:down|up|improved|decreased|increased|reduced|prior|previous(?:ly)?|last|was|next|range|goal|target|(?:will |to )?repeat|vs)|compared)\b.*",
     re.IGNORECASE | re.DOTALL,
 )
 _TODAY = re.compile(r"\b(?:today|this (?:visit|session))\b(?!'s)", re.IGNORECASE)
@@ -194,7 +194,7 @@ _NAME = re.compile(r"\w+")
 _TWO_WORDS = re.compile(r"\w\W+\w")
 _AFTER_LETTER = frozenset(" -.)")
 _DATE_LABEL = Pattern(
-    r"(?<!next )(?<!last )(?<!prior )(?<!previous )(?<!return )(?<!future )(?<![-f]up )(?<!followup )(?<!upcoming )(?<!scheduled )(?<!first )(?<!initial )(?<!intake )(?<!missed )(?<!new )(?<!pcp )(?<!court )(?<!rtc )\b(?:dates?(?:\(s\))?(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)"
+    r"(?<!next )(?<!last )(?<!prior )(?<!previous )(?<!return )(?<!future )(?<![-f]up )(?<!followup )(?<!upcoming )(?<!scheduled )(?<!first )(?<!initial )(?<!intake )(?<!missed )(?<!new )(?<!pcp )(?<!court )(?<!rtc )(?<!authorization )(?<!authorized )(?<!admission )\b(?:dates?(?:\(s\))?(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)"
     r"|(?<![a-z] )(?:service|session|visit|contact|encounter|group|appointment|svc) date(?: ?(?:/|&|and) ?time)?|DOS)(?:\s*[:|=-]\s*|[ \t]+)(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?[ ]+)?",
     re.IGNORECASE,
 )

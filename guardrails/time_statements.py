@@ -255,18 +255,18 @@ _ABOUT = r"(?:about |approximately |some )?"
 _CAME_OR_WENT = (
     rf"{_THEY}\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early(?! from)|was out of the room)(?! at the end| calm| smil)",
     rf"{_THEY}\s+(?:left|ended|stopped|finished) {_ABOUT}\d{{1,3}}[ -]*min(?:ute)?s? early\b",
-    rf"{_THEY}\s+(?:asked|had|needed|chose|wanted) to (?:leave|end|stop) (?:{_ABOUT}\d{{1,3}}[ -]*min(?:ute)?s? )?(?:early\b|at \d)",
+    rf"{_THEY}\s+(?:asked|had|needed|chose|wanted) to (?:leave|end|stop) (?:{_ABOUT}\d{{1,3}}[ -]*min(?:ute)?s? )?(?:early\b(?=[ ]?[.,;\n]| (?:today|due|because))|at \d)",
     r"connection (?:was )?(?:lost|dropped)|joined (?:the )?(?:session|video|call) (?:late|at \d)",
     r"(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d",
     r"(?:session|visit|appointment|contact) (?:was )?(?:ended|stopped|cut|terminated|started|began) (?:early|short|late)\b",
     # late, and no word before or behind it says for what else
     rf"(?:{_THEY}\s+(?:was|were|ran|(?:was|is) running|arrived|came|joined|showed up|logged (?:on|in)|connected)|(?:^|(?<=[.;\n] ))arrived)\s+"
     rf"(?:{_ABOUT}{_NUMBER}[ -]*min(?:ute)?s? |(?:a (?:few|little|bit) |several |very )*)late\b"
-    r"(?! (?:on|with|in|again|picking|because|last|twice|fees?|at night|(?:to|for) (?!(?:the |this |today's |our |group |family )*(?:session|appointment|visit|group|meeting|contact))))",
+    r"(?! (?:on|with|in|again|\w+ing|because|last|twice|fees?|at night|(?:to|for) (?!(?:the |this |today's |our |group |family )*(?:session|appointment|visit|group|meeting|contact))))",
 )
 _LEFT = Pattern(rf"\b(?:{'|'.join(_CAME_OR_WENT)})", re.IGNORECASE | re.MULTILINE)
 _OWN_AFFAIR = Pattern(  # the client's, not this contact
-    r"\b(?:client|patient|pt|ct|he|she|they)\s+(?:had|met|attended|received|completed|saw|visited)\b[^.;\n]{0,40}$",
+    r"\b(?:client|patient|pt|ct|he|she|they)\s+(?:had|met|attended|received|completed|saw|visited)\b(?:(?!\bsession\b)[^.;\n]){0,40}$",
     re.IGNORECASE,
 )
 _WITH_OTHERS = Pattern(
@@ -274,7 +274,7 @@ _WITH_OTHERS = Pattern(
     re.IGNORECASE,
 )
 _NO_SESSION = Pattern(
-    r"\b(?:rescheduled|moved|changed) (?:to|for)\s*$|\bnot an?\s*$|\b(?:panic|tantrum|argument|meltdown|seizure)\b[^.;\n]{0,30}$",
+    r"\b(?:rescheduled|moved|changed) (?:to|for)\s*$|\bnot an?\s*$|\b(?:panic attacks?|tantrum|argument|meltdown|seizure)\b(?:(?!\b(?:session|psychotherapy|therapy)\b)[^.;\n]){0,30}$",
     re.IGNORECASE,
 )
 _NEARBY = re.compile(r"[,()+]|\s-\s|\band\b|\bplus\b", re.IGNORECASE)
@@ -564,15 +564,17 @@ def _durations(folded: Folded) -> Iterator[Duration]:
         if match.span() in taken:
             continue
         clause = _Clause(folded, match.span())
-        yield clause.duration(_minutes_of(match), _role_of_duration(folded.text, clause))
+        minutes = _minutes_of(match)
+        yield clause.duration(minutes, _role_of_duration(folded.text, clause, minutes))
 
 
 _PSYCHOTHERAPY = Pattern(
     r"\bpsychotherapy\b|(?<!physical )(?<!occupational )(?<!speech )(?<!light )(?<!music )(?<!group )(?<!respiratory )\btherapy\b",
     re.IGNORECASE,
 )
-_NOT_GIVEN = Pattern(
-    r"\b(?:declin\w+|refus\w+|offer(?:s|ed)?|order(?:s|ed)?|needs?|benefit|not (?:provided|done|given|performed)|no psychotherapy|sees|attends|continues?|receiv(?:es|ing)|covers?|yesterday\S*|therapist|school|group|by (?:[A-Z]\b|dr\b)|with (?:dr\b|an? |LCSW|therapist)|combined|or less|\[ ?\])",
+_NOT_GIVEN = Pattern(  # psychotherapy declined, ordered, or somebody else's
+    r"\b(?:declin\w+|refused|offer(?:s|ed)?|order(?:s|ed)?(?: of)?(?<!in order)(?<!in order of)|needs psychotherapy|not (?:provided|done|given|performed)|no psychotherapy|sees|attends|continues? (?:psycho)?therapy"
+    r"|receiv(?:es|ing)|yesterday\S*|at school|group therapy|by (?-i:[A-Z]\b)|with (?:dr\b|an? (?:therapist|counselor|LCSW)|LCSW|therapist)|combined|or less|\[ ?\])",
     re.IGNORECASE,
 )
 
@@ -688,7 +690,7 @@ class _Clause:
 
 
 _OF_RECORD = re.compile(
-    r"\b(?:notes?|documentation|charts?|forms?|paperwork|reports?|shift|pain|symptoms?)\W*$", re.IGNORECASE
+    r"\b(?:notes?|documentation|charts?|forms?|paperwork|reports?|shift|pain|symptoms?)[ ]?\Z", re.IGNORECASE
 )
 
 
@@ -749,14 +751,15 @@ def _of_somebody_else(clause: _Clause) -> bool:
 
 _NOT_TICKED = re.compile(r"(?:\[[ \t]?\]|\([ \t]\)|[\u2610\u25a1])[^\[(\u2610\u2611\u2612\u25a1\n]*$")
 _NAME_OF_CODE = re.compile(r"\b908(?:3[2-8])\b[^\n.;]{0,40}$")
+_DESCRIBED = frozenset({16, 30, 38, 45, 53, 60})  # minutes that go with a code's name
 
 
-def _role_of_duration(text: str, clause: _Clause) -> Role:
+def _role_of_duration(text: str, clause: _Clause, minutes: int) -> Role:
     if (
         _in_quotation(text, clause.span[0])
         or _of_somebody_else(clause)
         or _NOT_TICKED.search(clause.before.text)
-        or _NAME_OF_CODE.search(text, line_of(text, clause.span), clause.span[0])
+        or (minutes in _DESCRIBED and _NAME_OF_CODE.search(text, line_of(text, clause.span), clause.span[0]))
     ):
         return Role.ANOTHER
     before, after = clause.before, clause.after

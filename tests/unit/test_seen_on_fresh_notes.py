@@ -213,6 +213,11 @@ def test_time_before_a_late_client_came_is_not_billed(prove: Prove, words: str) 
         "2:00 PM - 3:00 PM. Client left early from work on Monday.",
         "2:04 PM - 2:58 PM. Client arrived late; session was shortened.",
         "2:04 PM - 2:58 PM. Session ended early.",
+        "2:00 PM - 3:00 PM. She was late filing taxes and felt ashamed.",
+        "2:00 PM - 3:00 PM. Client was late paying her electric bill.",
+        "2:00 PM - 3:00 PM. He wanted to end early his marriage talk.",
+        "2:00 PM - 3:00 PM. He attended session, then left with his daughter.",
+        "2:00 PM - 3:00 PM. Client is always on the phone at night.",
     ],
 )
 def test_a_start_that_is_the_arrival_stands(prove: Prove, time: str) -> None:
@@ -272,6 +277,13 @@ def test_what_began_or_ended_in_the_clients_story_is_no_session_time(prove: Prov
         "Start: 03/02/2026 2:00 PM\nStop: 03/02/2026 3:00 PM",
         "Start time: 03/02/2026 14:00\nStop time: 03/02/2026 15:00",
         "CPT: 90837 (Psychotherapy, 53 min with patient)\nTime: 2:00 PM - 3:00 PM",
+        "BIRP NOTE\nTime in: 2:00 PM\nTime out: 3:00 PM",
+        "INDIVIDUAL THERAPY PROGRESS NOTE\nStart time: 2:00 PM\nEnd time: 3:00 PM",
+        "CONTACT FORM\nStart: 2:00 PM\nStop: 3:00 PM",
+        "Client denies symptoms.\nStart time: 2:00 PM\nStop time: 3:00 PM",
+        "He attended session 2:00 PM - 3:00 PM, then left with his daughter.",
+        "He attended session from 2:00-3:00 PM and talked about his lawyer and court.",
+        "Panic control treatment session, 2:00 PM - 3:00 PM",
     ],
 )
 def test_a_session_told_in_verbs_has_its_time(prove: Prove, time: str) -> None:
@@ -328,6 +340,42 @@ def test_a_part_of_an_hour_is_no_hour(prove: Prove, time: str) -> None:
     """What was less than an hour does not support an hour's code."""
     (verdict,) = prove(psychotherapy(time), asked("90837", 1)).verdicts
     assert verdict.outcome is Outcome.HELD
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize("time", ["90837 (58 minutes face-to-face)", "Panic-focused psychotherapy 58 minutes."])
+def test_minutes_beside_a_codes_name_that_are_not_its_own_count(prove: Prove, time: str) -> None:
+    """A description's minutes are thirty, forty-five or sixty; these are the session's."""
+    (verdict,) = prove(psychotherapy(time), asked("90837", 1)).verdicts
+    assert verdict.line is not None
+    assert verdict.line.minutes is not None
+    assert verdict.line.minutes.minutes == 58
+
+
+@pytest.mark.cpt
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Psychotherapy time: 40 minutes, separate from E/M.",
+        "Psychotherapy 40 min. Patient continues sertraline.",
+        "Spent 40 minutes on psychotherapy focused on school stress.",
+        "Psychotherapy provided: 40 minutes of CBT for school refusal.",
+        "Psychotherapy x 40 minutes with an emphasis on grief.",
+        "Psychotherapy 40 minutes delivered by Dr. Marsh.",
+        "Supportive therapy 40 min, addressed needs at home.",
+        "In order to reduce panic, 40 minutes of psychotherapy.",
+        "Psychotherapy for panic: 40 minutes.",
+        "Add-on 90836: 40 minutes psychotherapy, time excludes E/M.",
+    ],
+)
+def test_psychotherapy_of_this_visit_is_read_whatever_it_was_about(prove: Prove, words: str) -> None:
+    """Its minutes stand beside the evaluation's."""
+    text = THERAPY_TIMED.format(time="10:00 AM - 11:00 AM") + f"MDM: moderate.\n{words}\n"
+    visit = a_visit(a_note(text, author=PSYCHIATRIST))
+    (_, added) = prove(visit, asked("99214", 1), asked("90836", 1), policy=policies.load("medicare")).verdicts
+    assert added.line is not None
+    assert added.line.minutes is not None
+    assert added.line.minutes.minutes == 40
 
 
 @pytest.mark.cpt
@@ -415,6 +463,19 @@ def test_a_client_who_was_not_in_the_room_was_not_treated(prove: Prove, presence
         "Client was absent from work on Friday.",
         "Client did not come home on Saturday.",
         "Client gave consent for collateral contact with her sister.",
+        "Community outing: client sat in the lobby of the DMV practicing what to say.",
+        "Client waited in the car with staff, practicing the list, then entered the store.",
+        "Client could not attend prom and cried about it.",
+        "Client was unable to attend school this week.",
+        "Client chose not to attend the dance.",
+        "Client was unable to make it to practice.",
+        "Client could not join the team.",
+        "Child did not attend practice",
+        "Only mother came to the recital",
+        "Mother came by herself to the last session; client joined today.",
+        "Parents seen alone last session; whole family today.",
+        "Client waited in the waiting room with mother and both came in at 2:00 PM.",
+        "Client: not in the room at first, joined at 2:00 PM.",
     ],
 )
 def test_a_client_who_tells_of_absence_was_there(prove: Prove, presence: str) -> None:
@@ -459,6 +520,14 @@ def test_a_clinics_abbreviations_for_no_show_are_read(book: Codebook, words: str
         ("GAD-7: 12 (prior 15 on 02/02/2026).", 2),
         ("GAD-7 completed at intake today: 12.", 2),
         ("GAD-7: 12, next due 04/2026.", 2),
+        ("GAD-7 score: 12 (range 0-21).", 2),
+        ("GAD-7: 12, goal under 5.", 2),
+        ("GAD-7: 12 (target < 5).", 2),
+        ("GAD-7 = 12, last month 15.", 2),
+        ("GAD-7: 12 (last 15).", 2),
+        ("GAD-7: 12 | Previous: 18", 2),
+        ("GAD-7 total: 12 compared to 15 last month", 2),
+        ("GAD-7 completed by client at start of session: 12.", 2),
     ],
 )
 def test_an_instrument_of_another_day_is_no_unit_of_this(prove: Prove, words: str, units: int) -> None:
@@ -539,6 +608,9 @@ def test_another_date_of_service_holds_however_it_is_written(prove: Prove, words
         "PCP appointment date: 03/20/2026",
         "First session date: 01/05/2026",
         "Followup visit date: 03/09/2026",
+        "Prior authorization dates of service: 01/01/2026 - 06/30/2026",
+        "Authorized dates of service: 01/01/2026-06/30/2026",
+        "Admission DOS 01/05/2026",
         "Date of Service: March 2nd, 2026",
     ],
 )
@@ -597,6 +669,23 @@ def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
         "Signature:\nDana Whitfield, LCSW",
         "/es/ Dana Whitfield, LCSW",
         "Parent Partner signature: Dana Whitfield",
+        "Signed by Dana Whitfield (Parent Partner)",
+        "Electronically signed by Rosa Diaz (Parent Support Partner) 03/02/2026",
+        "Signed by Parent Partner Rosa Diaz",
+        "Signed by Patient Navigator Dana Whitfield",
+        "Signed by Client Services Coordinator Ana Ruiz",
+        "Signed by Helen Marsh, MD (patient portal copy sent)",
+        "Signature: Helen Marsh, MD (client copy given)",
+        "SIGNED: DANA WHITFIELD, LCSW",
+        "Signed: DWhitfield LCSW",
+        "signed: dana whitfield, lcsw",
+        "Signature/Credentials: Dana Whitfield, LCSW",
+        "//signed// Dana Whitfield, LCSW",
+        "Dana Whitfield, LCSW, signed 03/02/2026 3:10 PM",
+        "Signed by:\nDana Whitfield, LCSW",
+        "Signed by Ñuñez, Rosa",
+        "Safety plan signed by client. Signed: Dana Whitfield, LCSW",
+        "Witness: none. Signed: Dana Whitfield",
     ],
 )
 def test_the_authors_signature_is_one(closing: str) -> None:
@@ -684,3 +773,25 @@ def test_what_a_client_did_not_show_is_no_absence(book: Codebook, words: str) ->
     """A mental status is told of somebody who was there."""
     (reading,) = read_notes(a_visit(a_note(f"Progress note\n{words}\n")), book).values()
     assert reading.no_service is None
+
+
+@pytest.mark.parametrize("words", ["Client DNA testing results discussed.", "DNA: client discussed ancestry results."])
+def test_a_test_of_ancestry_is_no_absence(book: Codebook, words: str) -> None:
+    """The letters mean something else here."""
+    (reading,) = read_notes(a_visit(a_note(f"Progress note\n{words}\n")), book).values()
+    assert reading.no_service is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Client talked to the phone company.",
+        "Client is addicted to the phone with games.",
+        "Client called PCP to phone in refill.",
+        "Phone call with client scheduled for Friday.",
+    ],
+)
+def test_talk_of_a_telephone_is_no_telephone_contact(book: Codebook, words: str) -> None:
+    """The client's own telephone is not how the contact was held."""
+    (reading,) = read_notes(a_visit(a_note(f"Progress note\n{words}\n")), book).values()
+    assert reading.telephone is None
