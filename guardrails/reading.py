@@ -191,11 +191,16 @@ _LETTER = re.compile(r"^[A-Z][ ]*[-.)][ ]*(?=\w)")  # "P - PLAN" of the SOAP fam
 _FEW_WORDS = re.compile(r"(?=[A-Z])(?:[A-Za-z]++[^A-Za-z]*+){1,6}+\Z(?<![.,])")
 _IN_CAPITALS = re.compile(r"(?=[A-Z])(?:(?:[A-Z][A-Za-z]*+|[a-z]{1,3}+(?![A-Za-z]))[^A-Za-z]*+){1,6}+\Z(?<![.,])")
 _NAME = re.compile(r"\w+")
+_A_WORD = re.compile(r"[a-z] $", re.IGNORECASE)
 _TWO_WORDS = re.compile(r"\w\W+\w")
 _AFTER_LETTER = frozenset(" -.)")
 _DATE_LABEL = Pattern(
-    r"(?<!next )(?<!last )(?<!prior )(?<!previous )(?<!return )(?<!future )(?<![-f]up )(?<!followup )(?<!upcoming )(?<!scheduled )(?<!first )(?<!initial )(?<!intake )(?<!missed )(?<!new )(?<!pcp )(?<!court )(?<!rtc )(?<!authorization )(?<!authorized )(?<!admission )\b(?:dates?(?:\(s\))?(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)"
-    r"|(?<![a-z] )(?:service|session|visit|contact|encounter|group|appointment|svc) date(?: ?(?:/|&|and) ?time)?|DOS)(?:\s*[:|=-]\s*|[ \t]+)(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?[ ]+)?",
+    r"\b(?:dates?(?:\(s\))?(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)|DOS"
+    r"|(?P<of>service|session|visit|contact|encounter|group|appointment|svc) date(?: ?(?:/|&|and) ?time)?)(?:\s*[:|=-]\s*|[ \t]+)(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?[ ]+)?",
+    re.IGNORECASE,
+)
+_OTHER_DATE = re.compile(
+    r"\b(?:next|last|prior|previous|return|future|upcoming|scheduled|first|initial|intake|missed|new|follow-?up|pcp|court|rtc|authorization|authorized|admission) $",
     re.IGNORECASE,
 )
 
@@ -478,6 +483,9 @@ def read(note: Note, codebook: Codebook, client_names: tuple[str, ...] = (), on:
 def _service_dates(folded: Folded) -> Iterator[tuple[date, Span]]:
     for label in _DATE_LABEL.near_digits(folded):  # else no date follows
         start, end = label.span()
+        before = folded.text[max(0, start - 16) : start]
+        if _OTHER_DATE.search(before) or (label["of"] and _A_WORD.search(before)):  # "next session date"
+            continue
         at, when = next(dates_in(folded, end, min(end + 24, len(folded.text))), (0, None))
         if when is not None and not folded.text[end:at].strip():
             yield when, (start, at)
