@@ -82,6 +82,8 @@ def of_pairs(
     alive: Sequence[Examined], earlier: Mapping[int, Sequence[Finding]], tables: EditTables, policy: Policy, on: date
 ) -> Iterator[tuple[Examined, Finding]]:
     """Findings of the pairs among a visit's lines. `earlier` are those that other edits left, by position."""
+    if len(alive) < 2:
+        return
     table = tables.pairs_for(policy.kind)
 
     def so_far(candidate: Examined) -> Outcome:

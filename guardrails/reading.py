@@ -15,7 +15,7 @@ from typing import TypeVar
 from guardrails import time_statements
 from guardrails.codebook import Codebook, Element
 from guardrails.once import once
-from guardrails.patterns import Folded, Pattern, plain
+from guardrails.patterns import Folded, Pattern, Sieve, plain
 from guardrails.time_statements import (
     ClockRange,
     Crowded,
@@ -318,8 +318,12 @@ class Reading:
         return Quote(self.note_id, span[0], span[1], self.text_hash)
 
     @once
+    def _sieve(self) -> Sieve:
+        return self._codebook.sieve(_PATTERNS)
+
+    @once
     def _folded(self) -> Folded:
-        return self._codebook.sieve(_PATTERNS).fold(self._note.text)
+        return self._sieve.fold(self._note.text)
 
     @once
     def _clients(self) -> Folded:
@@ -331,7 +335,7 @@ class Reading:
         apart = zip([0, *(end for _, end in named)], [*(start for start, _ in named), len(text)], strict=True)
         words = iter([*("pt".ljust(end - start) for start, end in named), ""])
         called = "".join(text[start:end] + next(words) for start, end in apart)
-        return self._codebook.sieve(_PATTERNS).refold(self._folded, called, named)
+        return self._sieve.refold(self._folded, called, named)
 
     @once
     def _times(self) -> tuple[tuple[TimeStatement, ...], tuple[LoneStop, ...]] | None:
