@@ -402,8 +402,9 @@ def _corrected_elsewhere(
 
 def _amid(session: ClockRange, at: int, half_day: HalfDay) -> bool:
     """Whether a time lies between a session's start and stop; in either half of the day where one of them is not sure of it."""
+    assert session.end is not None  # it is one of the complete ones
     day = MINUTES_A_DAY if half_day is session.half_day is HalfDay.STATED else 720
-    return 0 < (at - session.start) % day < ((session.end or 0) - session.start) % day
+    return 0 < (at - session.start) % day < (session.end - session.start) % day
 
 
 def _softened(finding: Finding) -> Finding:

@@ -210,6 +210,7 @@ def test_time_before_a_late_client_came_is_not_billed(prove: Prove, words: str) 
         "2:05 PM - 3:00 PM. Client arrived at 2:05 PM, five minutes late.",
         "2:00 PM - 3:00 PM. Client finished work at 2:30 AM last night.",
         "2:00 PM - 3:00 PM. Client left home at 2:15 AM.",
+        "2:00 PM - 3:00 PM. Client logged on at 2:15 AM to write to her sister.",
         "2:00 PM - 3:00 PM. Client left early from work on Monday.",
         "2:04 PM - 2:58 PM. Client arrived late; session was shortened.",
         "2:04 PM - 2:58 PM. Session ended early.",
@@ -643,6 +644,7 @@ def test_the_visits_own_date_holds_nothing(prove: Prove, words: str) -> None:
         "ROI signed by Maria Lopez",
         "Supervisor signature: Helen Marsh, MD",
         "/s/ Rosalba Fontanella (client)",
+        "We went over all of it again at the end of the day and signed: Rosalba Fontanella (client)",
     ],
 )
 def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
@@ -678,6 +680,7 @@ def test_a_line_to_sign_on_is_no_signature(closing: str) -> None:
         "Signature: Helen Marsh, MD (client copy given)",
         "SIGNED: DANA WHITFIELD, LCSW",
         "Signed: DWhitfield LCSW",
+        "Signed: Dana Whitfield, LCSW (client copy given)",
         "signed: dana whitfield, lcsw",
         "Signature/Credentials: Dana Whitfield, LCSW",
         "//signed// Dana Whitfield, LCSW",
