@@ -249,10 +249,10 @@ _SESSION_LABEL = Pattern(
 _BARE_LABEL = Pattern(r"\b(?:times?|session|hours|seen|met)(?:\s+(?:from|between))?\s*[:|]?\s*$", re.IGNORECASE)
 
 # a plan's or a payer's minutes, not the session's
-_THEY = r"(?:client|patient|pt|ct|he|she|they)"
 _AIMED = Pattern(r"\b(?:planned|scheduled|frequency|target|goal|objective|authoriz\w*)\b", re.IGNORECASE)
+_THEY = r"(?:client|patient|pt|ct|he|she|they)"
 _ABOUT = r"(?:about |approximately |some )?"
-_CAME_OR_WENT = (
+_CAME_OR_WENT = (  # an interruption, or a session that began or ended otherwise than its times may say
     rf"{_THEY}\s+(?:stepped (?:out|away|outside)|left the (?:room|session|office)|left early(?! from)|was out of the room)(?! at the end| calm| smil)",
     rf"{_THEY}\s+(?:left|ended|stopped|finished) {_ABOUT}\d{{1,3}}[ -]*min(?:ute)?s? early\b",
     rf"{_THEY}\s+(?:asked|had|needed|chose|wanted) to (?:leave|end|stop) (?:{_ABOUT}\d{{1,3}}[ -]*min(?:ute)?s? )?(?:early\b(?=[ ]?[.,;\n]| (?:today|due|because))|at \d)",
@@ -266,7 +266,7 @@ _CAME_OR_WENT = (
 )
 _LEFT = Pattern(rf"\b(?:{'|'.join(_CAME_OR_WENT)})", re.IGNORECASE | re.MULTILINE)
 _OWN_AFFAIR = Pattern(  # the client's, not this contact
-    r"\b(?:client|patient|pt|ct|he|she|they)\s+(?:had|met|attended|received|completed|saw|visited)\b(?:(?!\bsession\b)[^.;\n]){0,40}$",
+    rf"\b{_THEY}\s+(?:had|met|attended|received|completed|saw|visited)\b(?:(?!\bsession\b)[^.;\n]){{0,40}}$",
     re.IGNORECASE,
 )
 _WITH_OTHERS = Pattern(
