@@ -136,6 +136,10 @@ _TELEPHONE = Pattern(
     r"\b(?:via|by|over|(?:spoke|talked|met|seen|session|contact)(?: \w+){0,4} on|switched to|moved to) (?:the )?(?:tele)?phone\b(?! (?:book|number))(?! with (?:her|his|their|mother|PCP))|\bphone call with (?:the )?(?:client|patient|pt)\b(?! (?:scheduled|planned))|\baudio[- ]only\b|\b(?:telephone|phone) (?:session|visit|contact|encounter|service)\b|\b(?:modality|delivery|mode|setting|contact type)\s*[:|]\s*(?:tele)?phone\b|\btelephonic(?:ally)?\b",
     re.IGNORECASE,
 )
+_SWITCHED = Pattern(
+    r"\b(?:continued|finished|completed|resumed|switched|moved|changed)(?: \w+){0,3} (?:by|over|via|on|to) (?:the )?(?:tele)?phone\b",
+    re.IGNORECASE,
+)
 _IN_PERSON = Pattern(
     r"\b(?:in[- ]person|face[- ]to[- ]face|f2f)\b(?! (?:visit|appointment|session)s? (?:next|will|was offered|offered))",
     re.IGNORECASE,
@@ -170,12 +174,12 @@ _DENIED_AFTER = Pattern(
     re.IGNORECASE,
 )
 _SCORED = Pattern(
-    r"[^.;\n]{0,40}?(?:\b(?:scor\w+|total|result|of|was|is|today|at)\b|[:=(/])[^.;\n]{0,14}?(?<![\d-])\d{1,3}\b(?!\s*(?:min|years?|weeks?|items?|of \d|or (?:more|less)|[ap]\.?m\b|:\d|-\d|/\d{1,2}\b(?!/)(?<!/21)|/\d{1,2}/))",
+    r"[^.;\n]{0,40}?(?:\b(?:scor\w+|total|result|of|was|is|today|at)\b|[:=(/|\t])[^.;\n]{0,14}?(?<![\d-])\d{1,3}\b(?!\s*(?:min|years?|weeks?|items?|of \d|or (?:more|less)|[ap]\.?m\b|:\d|-\d|/\d{1,2}\b(?!/)(?<!/21)|/\d{1,2}/))",
     re.IGNORECASE,
 )
 
 _ANOTHER_SCORE = re.compile(  # another day's, somebody else's, or none that was reached
-    r"\b(?:due|next|last|previous(?:ly)?|prior|earlier|ago|baseline|initial|intake|admission|start of (?!(?:the |this |today's )?(?:session|visit))|will|not repeated|repeat(?:ed)? (?:in|at|on)|history of"
+    r"\b(?:due|next|last(?! (?:2|two) weeks)|(?:on|from) \d{1,2}/\d{1,2}(?![\d/])|previous(?:ly)?|prior|earlier|ago|baseline|initial|intake|admission|start of (?!(?:the |this |today's )?(?:session|visit))|will|not repeated|repeat(?:ed)? (?:in|at|on)|history of"
     r"|outside|per (?:chart|pcp)|(?:by|at) (?:the )?pcp|goal|target|ranges|reduce|(?:mother|father|parent|spouse|partner)'?s"
     r"|(?:in|from) (?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|spring|summer|fall|winter)\w*)\b|\([ ]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
     re.IGNORECASE,
@@ -195,7 +199,7 @@ _A_WORD = re.compile(r"[a-z] $", re.IGNORECASE)
 _TWO_WORDS = re.compile(r"\w\W+\w")
 _AFTER_LETTER = frozenset(" -.)")
 _DATE_LABEL = Pattern(
-    r"\b(?:dates?(?:\(s\))?(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)|DOS"
+    r"\b(?:dates?(?:\(s\))?(?: ?(?:/|&|and) ?time)? (?:of (?:service|session|visit|contact|encounter|evaluation|assessment|group)|seen)|DOS|late entry for"
     r"|(?P<of>service|session|visit|contact|encounter|group|appointment|svc) date(?: ?(?:/|&|and) ?time)?)(?:\s*[:|=-]\s*|[ \t]+)(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day,?[ ]+)?",
     re.IGNORECASE,
 )
@@ -442,7 +446,8 @@ class Reading:
     @once
     def telephone(self) -> Span | None:
         """Words of a contact by telephone."""
-        return _first(_TELEPHONE, self._clients, unless_before=_NOT_THIS_CONTACT)
+        switched = _first(_SWITCHED, self._clients)
+        return switched or _first(_TELEPHONE, self._clients, unless_before=_NOT_THIS_CONTACT)
 
     @once
     def in_person(self) -> Span | None:

@@ -155,9 +155,9 @@ _LABELLED_NUMBER = Pattern(
     re.IGNORECASE,
 )
 _DATE = Pattern(
-    r"\b(?:(?P<m>\d{1,2})(?:[/-](?P<d>\d{1,2})[/-](?P<y>\d{4}|\d{2})|\.(?P<d2>\d{1,2})\.(?P<y2>\d{4}))|(?P<iso>\d{4}-\d{2}-\d{2})|"
+    r"\b(?:(?P<m>\d{1,2})(?:[/-](?P<d>\d{1,2})[/-](?P<y>\d{4}|\d{2})|\.(?P<d2>\d{1,2})\.(?P<y2>\d{4}))|(?P<iso>\d{4}[-/]\d{2}[-/]\d{2})|"
     r"(?P<name>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?P<nd>\d{1,2})(?:st|nd|rd|th)?,?\s+(?P<ny>\d{4})|"
-    r"(?P<nd2>\d{1,2})(?:st|nd|rd|th)?\s+(?P<name2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,?\s+(?P<ny2>\d{4}))\b",
+    r"(?P<nd2>\d{1,2})(?:st|nd|rd|th)?(?:\s+|-)(?P<name2>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?,?(?:\s+|-)(?P<ny2>\d{4}))\b",
     re.IGNORECASE,
 )
 _NEAR_DATE = Pattern(
@@ -260,7 +260,7 @@ _CAME_OR_WENT = (  # an interruption, or a session that began or ended otherwise
     r"(?:took|had|needed) (?:a|an|two|three|several|some) (?:\w+[- ]){0,2}breaks?|break from \d",
     r"(?:session|visit|appointment|contact) (?:was )?(?:ended|stopped|cut|terminated|started|began) (?:early|short|late)\b",
     # late, and no word before or behind it says for what else
-    rf"(?:{_THEY}\s+(?:was|were|ran|(?:was|is) running|arrived|came|joined|showed up|logged (?:on|in)|connected)|(?:^|(?<=[.;\n] ))arrived)\s+"
+    rf"(?:(?<!when )(?<!if ){_THEY}\s+(?:was|were|ran|(?:was|is) running|arrived|came|joined|showed up|logged (?:on|in)|connected)|(?:^|(?<=[.;\n] ))arrived)\s+"
     rf"(?:{_ABOUT}{_NUMBER}[ -]*min(?:ute)?s? |(?:a (?:few|little|bit) |several |very )*)late\b"
     r"(?! (?:on|with|in|again|\w+ing|because|last|twice|fees?|at night|(?:to|for) (?!(?:the |this |today's |our |group |family )*(?:session|appointment|visit|group|meeting|contact))))",
 )
@@ -441,7 +441,7 @@ def dates_in(text: str | Folded, start: int = 0, end: int | None = None) -> Iter
                 day = int(match["d"] or match["d2"])
                 yield match.start(), date(year if year > 99 else 2000 + year, int(match["m"]), day)
             elif (iso := match["iso"]) is not None:
-                yield match.start(), date.fromisoformat(iso)
+                yield match.start(), date.fromisoformat(iso.replace("/", "-"))
             else:
                 month = _MONTHS.index((match["name"] or match["name2"])[:3].lower()) + 1
                 yield match.start(), date(int(match["ny"] or match["ny2"]), month, int(match["nd"] or match["nd2"]))

@@ -216,6 +216,7 @@ def test_time_before_a_late_client_came_is_not_billed(prove: Prove, words: str) 
         "2:04 PM - 2:58 PM. Session ended early.",
         "2:00 PM - 3:00 PM. She was late filing taxes and felt ashamed.",
         "2:00 PM - 3:00 PM. Client was late paying her electric bill.",
+        "2:00 PM - 3:00 PM. When they were late, her father would yell.",
         "2:00 PM - 3:00 PM. He wanted to end early his marriage talk.",
         "2:00 PM - 3:00 PM. He attended session, then left with his daughter.",
         "2:00 PM - 3:00 PM. Client is always on the phone at night.",
@@ -526,6 +527,11 @@ def test_a_clinics_abbreviations_for_no_show_are_read(book: Codebook, words: str
         ("GAD-7: 12 (target < 5).", 2),
         ("GAD-7 = 12, last month 15.", 2),
         ("GAD-7: 12 (last 15).", 2),
+        ("GAD-7 (last 2 weeks): 12.", 2),
+        ("GAD-7\t12", 2),
+        ("GAD-7 | 12 | moderate", 2),
+        ("GAD-7 was 12 on 2/2.", 1),
+        ("GAD-7 from 2/2: 12.", 1),
         ("GAD-7: 12 | Previous: 18", 2),
         ("GAD-7 total: 12 compared to 15 last month", 2),
         ("GAD-7 completed by client at start of session: 12.", 2),
@@ -587,6 +593,9 @@ def test_a_group_is_a_group_whatever_else_the_client_receives(prove: Prove, word
         "Date of Service 03/01/2026",
         "DOS- 03/01/2026",
         "DOS = 03/01/2026",
+        "DOS: 01-Mar-2026",
+        "Date of service: 2026/03/01",
+        "Late entry for 03/01/2026",
         "Dates of service: 03/01/2026",
     ],
 )
@@ -613,6 +622,8 @@ def test_another_date_of_service_holds_however_it_is_written(prove: Prove, words
         "Authorized dates of service: 01/01/2026-06/30/2026",
         "Admission DOS 01/05/2026",
         "Date of Service: March 2nd, 2026",
+        "DOS: 02-Mar-2026",
+        "Date of service: 2026/03/02",
     ],
 )
 def test_the_visits_own_date_holds_nothing(prove: Prove, words: str) -> None:
@@ -762,7 +773,12 @@ def test_a_total_in_any_form_is_laid_beside_the_clock(prove: Prove, words: str) 
 
 @pytest.mark.cpt
 @pytest.mark.parametrize(
-    "words", ["Modality: telephone (no video)", "Video failed, switched to phone for the session."]
+    "words",
+    [
+        "Modality: telephone (no video)",
+        "Video failed, switched to phone for the session.",
+        "Client's video would not connect so we continued by phone.",
+    ],
 )
 def test_a_telephone_contact_is_no_video_contact(book: Codebook, words: str) -> None:
     """What the note says of video is that there was none."""
