@@ -135,7 +135,7 @@ SECOND = asked("H2017", 1, "Start time: 3:00 PM", modifiers=HN)
         ("H2014 H2017", [FIRST, SECOND], ["8 of 16 documented minutes, 1 of 1 x 15 pooled", None]),
         (
             "H2014 H2017",
-            [asked("H2014", 1, "of nobody"), FIRST, SECOND],
+            [asked("H2014", 1, "Start time: 2:00 PM", "of nobody"), FIRST, SECOND],
             ["", "8 of 16 documented minutes, 1 of 1 x 15 pooled", None],
         ),
         ("H2014 H2017", [asked("H20"), FIRST, SECOND], [None, "8 of 16 documented minutes, 1 of 1 x 15 pooled", None]),
