@@ -91,7 +91,7 @@ def _naive(code: Code, m: int, quarters: Callable[[int], int]) -> tuple[str, int
         case UnitRule.CEIL:
             units = naive.ceil15(m)
         case UnitRule.FLOOR:
-            units = naive.floor_n(m, 60)
+            units = naive.floor_n(m, code.step_minutes or 60)
         case UnitRule.SESSION if code.ladder == "psychotherapy":
             rung = naive.psychotherapy(m)
             return (rung or "", 1 if rung else 0)
