@@ -90,8 +90,11 @@ _INDIVIDUAL = Pattern(
     r"(?<!\[ \] )(?<!\[\] )\b(?:individual(?:ly)? (?:session|skills|service|psychotherapy|therapy|counseling|format|setting|contact|basis)|one[- ]to[- ]one|one[- ]on[- ]one|1:1|1-on-1|(?:setting|format|type|modality|service|mode|delivery)\s*[:|]\s*individual|individual,? (?:face|in[- ]person)|(?:training|therapy|psychotherapy|counseling|session|rehabilitation|support|services?)\s*[,;:(-]\s*individual)\b",
     re.IGNORECASE,
 )
+_NOT_NOW = (
+    r"next|will|offered?|declined|previous|last|prior|usually|may|instead of|rather than|not|no|requested|future|if"
+)
 _RECEIVED_ELSEWHERE = Pattern(
-    r"\b(?:also|receiv(?:es|ing)|attends|refer(?:red|ral|s)?|recommend\w*|in addition to|continues? (?:in|with)|next|will|offered?|declined|previous|last|prior|usually|may|instead of|rather than|not|no|requested|future|if)\b[^.\n;]{0,40}$",
+    rf"\b(?:also|receiv(?:es|ing)|attends|refer(?:red|ral|s)?|recommend\w*|in addition to|continues? (?:in|with)|{_NOT_NOW})\b[^.\n;]{{0,40}}$",
     re.IGNORECASE,
 )
 _MERELY_OFFERED = Pattern(
@@ -106,10 +109,7 @@ _INSTRUCTION = Pattern(
     re.IGNORECASE,
 )
 
-_NOT_THIS_CONTACT = Pattern(
-    r"\b(?:next|will|offered?|declined|prefers?|previous|last|prior|usually|may|instead of|rather than|not|no|requested|schedul\w+|future|if|or)\b[^.\n;]{0,40}$",
-    re.IGNORECASE,
-)
+_NOT_THIS_CONTACT = Pattern(rf"\b(?:prefers?|schedul\w+|or|{_NOT_NOW})\b[^.\n;]{{0,40}}$", re.IGNORECASE)
 _TRANSPORT = Pattern(r"\b(?:drove|transport(?:ed|ing|ation)|escort(?:ed|ing)?|gave (?:\w+ )?a ride)\b", re.IGNORECASE)
 _CLIENT_HEADER = Pattern(
     r"^[ \t]*(?i:client|patient|member|consumer|individual)(?:(?:'s)?[ ]+(?i:full |legal )?(?i:name)[ \t]*[:|][ \t]*(?P<name>[A-Z][\w'.-]+(?:,?[ ]+[A-Z][\w'.-]*){0,3})|[ \t]*[:|][ \t]*(?P<full>[A-Z][a-z'-]+,?[ ]+[A-Z][a-z'-]+(?:[ ]+[A-Z][a-z'-]+)?)[ \t]*$)",

@@ -288,13 +288,14 @@ _BOUND = Pattern(  # no more than the time that follows, and nobody knows how mu
 )
 _REPEATED = Pattern(r"^\W*(?:\w+\W+){0,2}?(?:x\s?[2-9]|twice|(?:two|three|four|several) times)\b", re.IGNORECASE)
 # "began", "ended": of the contact, or of what the client tells of?
+_BEGAN = r"start(?:ed|s)|beg[au]n|begins|commenced|opened|arrived|joined|connected"
 _TOLD = re.compile(
-    r"(?:start(?:ed|s)|beg[au]n|begins|commenced|opened|arrived|joined|connected|logged|came|showed|got|checked|reconnected|resumed|terminated|hung|walked|cut|dropped|stop(?:ped|s)|end(?:ed|s)|finished|conclud\w+"
+    rf"(?:{_BEGAN}|logged|came|showed|got|checked|reconnected|resumed|terminated|hung|walked|cut|dropped|stop(?:ped|s)|end(?:ed|s)|finished|conclud\w+"
     r"|completed|closed|departed|left)\b(?!\s*[:=|\t])",
     re.IGNORECASE,
 )
 _TOLD_BEFORE = re.compile(
-    r"\b(?:start(?:ed|s)|beg[au]n|begins|commenced|opened|arrived|joined|connected|logged (?:on|in))\W*(?:at\W*)?\d{1,2}(?:[:.]?\d\d)?\W*(?:[ap]\.?m\b)?\W*(?:(?:and|then|also)\W+)*$",
+    rf"\b(?:{_BEGAN}|logged (?:on|in))\W*(?:at\W*)?\d{{1,2}}(?:[:.]?\d\d)?\W*(?:[ap]\.?m\b)?\W*(?:(?:and|then|also)\W+)*$",
     re.IGNORECASE,
 )
 _REPORTED = Pattern(
