@@ -12,7 +12,7 @@ from datetime import date
 from itertools import islice
 from typing import TypeVar
 
-from guardrails import time_statements
+from guardrails import time_statements, time_words
 from guardrails.codebook import Codebook, Element
 from guardrails.once import once
 from guardrails.patterns import Folded, Pattern, Sieve, plain
@@ -717,6 +717,6 @@ def _services_named(folded: Folded, codebook: Codebook) -> Mapping[str, Span]:
 
 _PATTERNS = (
     *(each for each in tuple(globals().values()) if isinstance(each, Pattern)),
-    *time_statements.SIEVE.patterns,
+    *time_words.SIEVE.patterns,
 )
 """The patterns of this module and of the times: with the tables' own, all that are looked for in a note."""

@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 
-from guardrails import codebook, documentation, reading, time_statements
+from guardrails import codebook, documentation, reading, time_words
 from guardrails.patterns import Pattern, PatternError, plain
 from sandbox import fixtures
 from tests.matching import strings
@@ -17,7 +17,7 @@ from tests.matching import strings
 def everywhere() -> dict[str, Pattern]:
     """Every pattern of the rules and tables, by its own text and flags."""
     book = codebook.load()
-    modules = (vars(module).values() for module in (reading, time_statements, documentation))
+    modules = (vars(module).values() for module in (reading, time_words, documentation))
     values = chain(
         *modules,
         book.services.values(),

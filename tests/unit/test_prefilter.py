@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from guardrails import codebook, prefilter, time_statements
+from guardrails import codebook, prefilter, time_words
 from guardrails.patterns import Folded, Pattern, Sieve
 from guardrails.reading import Reading
-from guardrails.time_statements import SIEVE, Crowded, times_and_stops
+from guardrails.time_statements import Crowded, times_and_stops
+from guardrails.time_words import SIEVE
 from tests.conftest import a_note
 from tests.matching import strings
 from tests.unit.test_patterns import everywhere, notes
@@ -152,9 +153,9 @@ def test_where_a_pattern_can_only_begin(pattern: str, heads: str | None) -> None
 def test_what_needs_a_digit_is_found_near_digits() -> None:
     """Strings made to match the patterns that are looked for near digits only, far apart in a long text and padded."""
     chance, story = random.Random(5), "He told of the week at home and of how he slept. " * 30
-    near = [time_statements._RANGE, time_statements._BETWEEN, time_statements._MILITARY_RANGE, time_statements._IN_OUT]
-    near += [time_statements._IN_OUT_MILITARY, time_statements._START, time_statements._STOP]
-    near += [time_statements._LABELLED_NUMBER]
+    near = [time_words.RANGE, time_words.BETWEEN, time_words.MILITARY_RANGE, time_words.IN_OUT]
+    near += [time_words.IN_OUT_MILITARY, time_words.START, time_words.STOP]
+    near += [time_words.LABELLED_NUMBER]
     for pattern in near:
         for text in strings(pattern.pattern, pattern.flags, 40, chance):
             padded = text.replace(" ", " " * chance.choice((1, 15, 16, 700)))
